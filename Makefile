@@ -1,0 +1,42 @@
+# Everything that a person or CI types. `make demo` and `make test` work on a fresh machine: they install what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench up down clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install: $(INSTALLED) ## Make the virtual environment
+
+demo: $(INSTALLED) ## Show the whole way, from files to answers, on servers that it starts
+	$(BIN)/python -m demo $(ARGS)
+
+test: $(INSTALLED) ## Run all tests, on servers that they start
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## Measure the hot loops against their peers
+	$(BIN)/python -m benchmarks $(ARGS)
+
+up: $(INSTALLED) ## Start Kafka and Elasticsearch for this machine
+	$(BIN)/tailrace up
+
+down: $(INSTALLED) ## Stop them
+	$(BIN)/tailrace down
+
+clean: ## Remove the virtual environment and caches of tools
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,0 +1,32 @@
+"""What a parser makes of a record: events, and dead letters for what cannot be named."""
+
+from typing import Any, NamedTuple
+
+Document = dict[str, Any]
+"""JSON-compatible values only: what Elasticsearch will hold as `_source`."""
+
+
+class Event(NamedTuple):
+    id: str
+    """Depends on nothing but the input; the document's `_id`."""
+    time: int | None
+    """Event time in milliseconds since 1970-01-01T00:00:00Z; None where the record has no usable time."""
+    client: str | None
+    """Who, for sessions; None where the record names nobody usable."""
+    kind: str
+    """The source's own name for what happened (EZCast: the action; DataONE: the event type)."""
+    document: Document
+
+
+class Dead(NamedTuple):
+    reason: str
+    """A fixed word of the source's vocabulary, such as `too_few_columns`."""
+    message: str
+    """What a person should know about it, in a sentence."""
+    payload: bytes
+    """The original bytes."""
+    offset: int
+    """Where the payload starts in its file, in bytes."""
+
+
+Parsed = list[Event | Dead]

@@ -1,0 +1,49 @@
+"""The key of a record in `<source>.raw`: where its bytes stood.
+
+A key is one JSON object per file, `@`, and the byte offset of the record: `{"file":"…","host":"…","path":"…"}@1234`.
+The part before the offset is constant per file, so it is encoded once by the producer and parsed once by a reader.
+"""
+
+from functools import lru_cache
+
+import msgspec
+
+
+class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file as one producer sees it."""
+
+    file: str
+    """File id: the same for the same content, whatever its name, host or compression."""
+    host: str
+    path: str
+    fields: dict[str, str] = {}
+    """Static fields of the source, set where the producer is configured (`env = "production"`)."""
+    torn: bool = False
+    """True for the unterminated end of a file, which a backfill (`--once`) ships as it stands."""
+
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder(Place).decode
+
+
+def key_prefix(place: Place) -> bytes:
+    """The constant part of the keys of a file's records, `@` included; append the offset in ASCII digits."""
+    return _encode(place) + b"@"
+
+
+def key(place: Place, offset: int) -> bytes:
+    return key_prefix(place) + b"%d" % offset
+
+
+@lru_cache(maxsize=65_536)
+def _place(prefix: bytes) -> Place:
+    return _decode(prefix)
+
+
+def split_key(raw_key: bytes) -> tuple[Place, int]:
+    """The place and byte offset that a key names.
+
+    Raises ValueError (msgspec's errors included) where the key is none of ours.
+    """
+    prefix, _, offset = raw_key.rpartition(b"@")
+    return _place(prefix), int(offset)

@@ -1,0 +1,131 @@
+"""A source: where lines come from and what they mean, as one object that no loop needs to look into.
+
+`SourceSettings` is the block `[sources.NAME]` of the configuration; `Source` is what a format module makes of it.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from schemas.event import Parsed
+from schemas.localtime import LocalClock
+from schemas.place import Place
+
+Format = Literal["ezcast", "dataone", "delimited", "json", "regex"]
+FieldType = Literal["keyword", "text", "integer", "float", "boolean", "ip", "date"]
+
+MONTH_PATTERN = "%Y.%m"
+
+
+class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """`[sources.NAME]`. Every key has a default; `format` defaults to NAME where NAME is a format."""
+
+    format: Format | None = None
+    paths: list[str] = []
+    """Globs of the files to tail; `**` crosses folders."""
+    exclude: list[str] = []
+    """Globs of files to leave alone."""
+    timezone: str = "UTC"
+    """IANA name of the zone of stamps that carry none."""
+    index: str | None = None
+    """Start of the index names, `<index>-YYYY.MM`; the source's name by default."""
+    name: str | None = None
+    """DataONE: `beat.name` and `fields.entryType`; the index by default."""
+    fields: dict[str, str] = {}
+    """Static fields that every event of this producer carries."""
+    earliest: str = "2010-01-01"
+    """Events stamped before this day (UTC) are dead letters."""
+
+    own_networks: str | None = None
+    """Path of a list of the operator's own addresses and networks: tags dataone_ip and ignore_ip."""
+    robot_networks: str | None = None
+    """Path of a list of robots' addresses and networks: tags robot_ip and ignore_ip."""
+    machine_user_agents: str | None = None
+    """Path of a list of regular expressions of programs: tag machine_ua."""
+    robot_user_agents: str | None = None
+    """Path of a list of regular expressions of robots: tag robot_ua."""
+    user_agent_case: Literal["sensitive", "insensitive"] = "sensitive"
+    machine_wins: bool = False
+    """True: an agent on both lists is tagged machine_ua only, which the full COUNTER robot list needs."""
+    admin_subjects: str | None = None
+    """Path of a list of subjects: tag d1_admin_subject."""
+    geoip_city: str | None = None
+    """Path of a MaxMind City database."""
+    geoip_asn: str | None = None
+    """Path of a MaxMind ASN database."""
+
+    session_gap: str = "60m"
+    """Events of one client at most this far apart belong to one session."""
+    session_days: int = 90
+    """Days of event time for which a late event can still join, extend or merge sessions."""
+
+    # Formats of the user's own: delimited, json, regex.
+    record_start: str | None = None
+    """Regular expression of a record's first line; without it every line is a record."""
+    record_timeout: str = "5s"
+    """How long the last record of a growing file waits for a further line."""
+    delimiter: str = ","
+    columns: list[str] = []
+    """Names of a delimited record's columns, in order."""
+    pattern: str | None = None
+    """Regular expression with named groups that a whole record must match."""
+    types: dict[str, FieldType] = {}
+    """Types of fields; keyword where not named."""
+    time: str | None = None
+    """The field that holds the event's time."""
+    time_format: str = "iso8601"
+    """`iso8601`, `epoch`, `epoch_ms` or a strptime format."""
+    client: list[str] = []
+    """Fields that together say who, for sessions; empty: no sessions."""
+    id: str | None = None
+    """The field that holds a unique id; by default the id is the record's place."""
+    kind: str | None = None
+    """The field that says what happened."""
+    address: str | None = None
+    """The field that holds the client's address, for networks and geography."""
+    user_agent: str | None = None
+    """The field that holds the user agent."""
+
+
+ParseRecord = Callable[[bytes, Place, int, LocalClock | None], Parsed]
+"""parse(value, place, offset, clock): the events and dead letters of one raw record. Never raises on input."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Made by `schemas.sources.build`."""
+
+    name: str
+    settings: SourceSettings
+    index: str
+    parse: ParseRecord
+    properties: dict[str, Any]
+    """Elasticsearch mapping of the source's own document fields (the `properties` object)."""
+    record_start: re.Pattern[bytes] | None = None
+    """Matches at the first byte of a line that begins a record; None: every line is a record."""
+    record_timeout_s: float = 5.0
+    ordered_by_file: bool = False
+    """True: all records of a file go to one partition, in order. False: spread."""
+    sessions: bool = True
+    session_kinds: frozenset[str] | None = None
+    """Kinds of events that belong to sessions; None: all."""
+    session_gap_ms: int = 3_600_000
+    address_field: str | None = None
+    user_agent_field: str | None = None
+    subject_field: str | None = None
+    local_timezone: str | None = None
+    """Zone of ambiguous local stamps; a reader then keeps one LocalClock per file."""
+    earliest_ms: int = field(default=1_262_304_000_000)
+
+    def index_for(self, time_ms: int | None) -> str:
+        """The index of an event, by its own time, so that a replay writes to the same place."""
+        if time_ms is None:
+            return f"{self.index}-undated"
+        return f"{self.index}-{datetime.fromtimestamp(time_ms / 1000, UTC).strftime(MONTH_PATTERN)}"
+
+    def has_session(self, kind: str) -> bool:
+        return self.sessions and (self.session_kinds is None or kind in self.session_kinds)

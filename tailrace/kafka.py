@@ -1,0 +1,144 @@
+"""Kafka as every room meets it: names of topics, client configuration, topics that exist, a broker that answers."""
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from tailrace import settings as config
+from tailrace.errors import Refused, TailraceError, Unreachable
+
+log = logging.getLogger("tailrace.kafka")
+
+Kind = Literal["raw", "events", "enriched", "sessions", "files", "dead"]
+KINDS: tuple[Kind, ...] = ("raw", "events", "enriched", "sessions", "files", "dead")
+COMPACTED: frozenset[Kind] = frozenset({"sessions", "files"})
+
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+"""Largest record that topics take, in bytes; longer ones are dead letters cut to this size."""
+
+_REFUSALS = {
+    KafkaError._AUTHENTICATION,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+}
+
+
+def topic(kafka: config.Kafka, source: str, kind: Kind) -> str:
+    """`<prefix><source>.<kind>`."""
+    return f"{kafka.topic_prefix}{source}.{kind}"
+
+
+def group(kafka: config.Kafka, role: str) -> str:
+    """Consumer group (and Faust app id) of a role: `<prefix>tailrace-<role>`."""
+    return f"{kafka.topic_prefix}tailrace-{role}"
+
+
+def client_config(kafka: config.Kafka, **extra: Any) -> dict[str, Any]:
+    """librdkafka configuration for a producer, consumer or admin client; `extra` with `_` for `.`.
+
+    Connection errors go to the log `tailrace.kafka`, not to stderr. Pass `error_cb` to react to refusals.
+    """
+    conf: dict[str, Any] = {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "security.protocol": kafka.security_protocol,
+        "client.id": "tailrace",
+        "logger": log,
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        conf["sasl.mechanism"] = kafka.sasl_mechanism
+        conf["sasl.username"] = kafka.sasl_username or ""
+        conf["sasl.password"] = config.secret(kafka.sasl_password, kafka.sasl_password_file, "kafka.sasl_password") or ""
+    if kafka.ssl_ca_location:
+        conf["ssl.ca.location"] = kafka.ssl_ca_location
+    conf.update({key.replace("_", ".") if key != "error_cb" else key: value for key, value in extra.items()})
+    return conf
+
+
+def producer_config(kafka: config.Kafka, **extra: Any) -> dict[str, Any]:
+    """Idempotent, acks=all, compressed; nothing expires, so an outage of hours loses and reorders nothing."""
+    return client_config(
+        kafka,
+        **{
+            "enable_idempotence": True,
+            "acks": "all",
+            "compression_type": kafka.compression,
+            "linger_ms": 20,
+            "message_timeout_ms": 0,
+            "message_max_bytes": MAX_RECORD_BYTES,
+            **extra,
+        },
+    )
+
+
+def connect(kafka: config.Kafka, wait_s: float = 0.0) -> AdminClient:
+    """An admin client of a broker that has answered a request.
+
+    Raises Refused for a wrong password, Unreachable where nothing answers within `wait_s` seconds (at least one try).
+    """
+    refused: list[KafkaError] = []
+
+    def on_error(error: KafkaError) -> None:
+        if error.code() in _REFUSALS or error.code() == KafkaError._SSL:
+            refused.append(error)
+
+    admin = AdminClient(client_config(kafka, error_cb=on_error, socket_connection_setup_timeout_ms=5000))
+    deadline = time.monotonic() + wait_s
+    said = False
+    while True:
+        try:
+            admin.list_topics(timeout=3)
+            return admin
+        except KafkaException:
+            admin.poll(0)
+            if refused:
+                raise Refused(
+                    f"Kafka at {kafka.bootstrap_servers} refused the connection: {refused[-1].str()}; "
+                    "check kafka.security_protocol, kafka.sasl_username and its password"
+                ) from None
+        if time.monotonic() >= deadline:
+            raise Unreachable(
+                f"Kafka does not answer at {kafka.bootstrap_servers}; start it (`tailrace up` starts one here), "
+                "set kafka.bootstrap_servers, or give --wait more time"
+            )
+        if not said:
+            log.warning("waiting up to %.0f s for Kafka at %s", wait_s, kafka.bootstrap_servers)
+            said = True
+
+
+def ensure_topics(admin: AdminClient, kafka: config.Kafka, sources: Iterable[str]) -> None:
+    """Create what is missing of the sources' topics. Raises Refused where that is forbidden."""
+    wanted = {topic(kafka, source, kind): kind for source in sources for kind in KINDS}
+    present = admin.list_topics(timeout=10).topics
+    missing = [
+        NewTopic(
+            name,
+            num_partitions=kafka.partitions,
+            replication_factor=kafka.replication_factor,
+            config={
+                "cleanup.policy": "compact" if kind in COMPACTED else "delete",
+                "retention.ms": "-1",
+                "max.message.bytes": str(MAX_RECORD_BYTES + 64 * 1024),
+            },
+        )
+        for name, kind in wanted.items()
+        if name not in present
+    ]
+    if not missing:
+        return
+    for name, future in admin.create_topics(missing).items():
+        try:
+            future.result(timeout=30)
+        except KafkaException as failure:
+            error = failure.args[0]
+            if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                continue
+            if error.code() in _REFUSALS:
+                raise Refused(f"topic {name} does not exist and may not be created: {error.str()}; ask for it to be created") from None
+            raise TailraceError(f"cannot create topic {name}: {error.str()}") from None

@@ -1,0 +1,55 @@
+"""Elasticsearch as every room meets it: a client, and a server that answers."""
+
+import logging
+import time
+
+from elasticsearch import ApiError, AuthenticationException, AuthorizationException, Elasticsearch, TransportError
+
+from tailrace import settings as config
+from tailrace.errors import Refused, TailraceError, Unreachable
+
+log = logging.getLogger("tailrace.search")
+
+
+def client(elasticsearch: config.Elasticsearch, **extra: object) -> Elasticsearch:
+    password = config.secret(elasticsearch.password, elasticsearch.password_file, "elasticsearch.password")
+    api_key = config.secret(elasticsearch.api_key, elasticsearch.api_key_file, "elasticsearch.api_key")
+    options: dict[str, object] = {"request_timeout": 60, "retry_on_timeout": False, "max_retries": 0, **extra}
+    if api_key:
+        options["api_key"] = api_key
+    elif elasticsearch.username:
+        options["basic_auth"] = (elasticsearch.username, password or "")
+    if elasticsearch.ca_certs:
+        options["ca_certs"] = elasticsearch.ca_certs
+    return Elasticsearch(elasticsearch.url, **options)  # type: ignore[arg-type]
+
+
+def connect(elasticsearch: config.Elasticsearch, wait_s: float = 0.0) -> Elasticsearch:
+    """A client of a server that has answered a request.
+
+    Raises Refused for a wrong password or key, Unreachable where nothing answers within `wait_s` seconds (at least one try).
+    """
+    found = client(elasticsearch)
+    deadline = time.monotonic() + wait_s
+    said = False
+    while True:
+        try:
+            found.info()
+            return found
+        except (AuthenticationException, AuthorizationException) as error:
+            raise Refused(
+                f"Elasticsearch at {elasticsearch.url} refused the connection ({error.status_code}); "
+                "check elasticsearch.username and its password, or elasticsearch.api_key"
+            ) from None
+        except (TransportError, ApiError) as error:
+            if time.monotonic() >= deadline:
+                raise Unreachable(
+                    f"Elasticsearch does not answer at {elasticsearch.url} ({type(error).__name__}); start it (`tailrace up` starts one "
+                    "here), set elasticsearch.url, or give --wait more time"
+                ) from None
+        except ValueError as error:
+            raise TailraceError(f"elasticsearch.url = {elasticsearch.url!r}: {error}") from None
+        if not said:
+            log.warning("waiting up to %.0f s for Elasticsearch at %s", wait_s, elasticsearch.url)
+            said = True
+        time.sleep(0.5)

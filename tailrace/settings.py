@@ -1,0 +1,215 @@
+"""One `tailrace.toml`, checked; each key can be overridden by a `TAILRACE_…` variable.
+
+The variable of a key is its path in capitals: `kafka.bootstrap_servers` is `TAILRACE_KAFKA_BOOTSTRAP_SERVERS`,
+`sources.ezcast.timezone` is `TAILRACE_SOURCES_EZCAST_TIMEZONE`. Text is taken as it stands, everything else is read as TOML.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+import msgspec
+
+from schemas.source import Format, SourceSettings
+from tailrace.errors import ConfigError
+
+DEFAULT_FILES = (Path("tailrace.toml"), Path("/etc/tailrace/tailrace.toml"))
+"""Read the first that exists where neither --config nor TAILRACE_CONFIG names one."""
+
+PREFIX = "TAILRACE_"
+OTHER_VARIABLES = {"TAILRACE_CONFIG", "TAILRACE_LOG_LEVEL", "TAILRACE_CACHE", "TAILRACE_SHARED"}
+"""Variables of our prefix that are no keys."""
+
+
+class Kafka(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    bootstrap_servers: str = "127.0.0.1:9092"
+    topic_prefix: str = ""
+    """Put before every topic and group name, so that runs can stand side by side."""
+    partitions: int = 4
+    """Of topics that Tailrace creates."""
+    replication_factor: int = -1
+    """Of topics that Tailrace creates; -1: the broker's default."""
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password: str | None = None
+    """Better in TAILRACE_KAFKA_SASL_PASSWORD, or in the file that `sasl_password_file` names."""
+    sasl_password_file: str | None = None
+    ssl_ca_location: str | None = None
+
+
+class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    url: str = "http://127.0.0.1:9200"
+    index_prefix: str = ""
+    username: str | None = None
+    password: str | None = None
+    """Better in TAILRACE_ELASTICSEARCH_PASSWORD, or in the file that `password_file` names."""
+    password_file: str | None = None
+    api_key: str | None = None
+    api_key_file: str | None = None
+    ca_certs: str | None = None
+    number_of_shards: int = 1
+    number_of_replicas: int = 0
+    refresh_interval: str = "1s"
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    state_dir: str = "state"
+    """Folder of checkpoints and tables."""
+    host: str | None = None
+    """Name of this host in keys and documents; the system's own by default."""
+    kafka: Kafka = Kafka()
+    elasticsearch: Elasticsearch = Elasticsearch()
+    sources: dict[str, SourceSettings] = {
+        "ezcast": SourceSettings(format="ezcast", paths=["/var/lib/ezcast/traces/*.trace"], timezone="Europe/Brussels"),
+        "dataone": SourceSettings(
+            format="dataone",
+            paths=["/var/log/dataone/logagg_mirror/d1logagg.log*"],
+            index="eventlog",
+            fields={"env": "production"},
+        ),
+    }
+
+
+SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def seconds(duration: str, key: str = "duration") -> float:
+    """`"60m"` is 3600.0; units ms, s, m, h, d. Raises ConfigError naming the key."""
+    match = DURATION.fullmatch(duration.strip())
+    if not match:
+        raise ConfigError(f'{key} = "{duration}" is no duration: write a number and a unit, such as "500ms", "5s" or "60m"')
+    return float(match[1]) * _UNIT_S[match[2]]
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of a file and the environment; defaults where no file is found.
+
+    Raises ConfigError for a missing file, broken TOML, an unknown key or variable, a wrong type, an impossible value.
+    """
+    file = _find(path, environ)
+    raw = _read(file) if file else {}
+    where = str(file) if file else "the defaults"
+    _check_names(raw, Settings, where, "")
+    for name in raw.get("sources", {}):
+        if isinstance(raw["sources"][name], dict):
+            _default_format(name, raw["sources"][name], where)
+    _override(raw, environ, {*(raw.get("sources") or Settings().sources)})
+    try:
+        return msgspec.convert(raw, Settings, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_plain(str(error))}") from None
+
+
+def secret(value: str | None, file: str | None, key: str) -> str | None:
+    """A secret that stands in the configuration or environment, or in a file of its own."""
+    if value is not None or file is None:
+        return value
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"{key}_file: cannot read {file}: {error.strerror}") from None
+
+
+def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    chosen = path or (Path(environ["TAILRACE_CONFIG"]) if environ.get("TAILRACE_CONFIG") else None)
+    if chosen is not None:
+        if not chosen.is_file():
+            raise ConfigError(f"configuration file {chosen} does not exist: give --config the path of a tailrace.toml")
+        return chosen
+    return next((file for file in DEFAULT_FILES if file.is_file()), None)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {file}: {error}") from None
+
+
+def _check_names(raw: Mapping[str, Any], shape: type[msgspec.Struct], where: str, path: str) -> None:
+    known = get_type_hints(shape)
+    for key, value in raw.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {path}{near[0]}?" if near else f"known keys: {', '.join(sorted(known))}"
+            raise ConfigError(f"{where}: unknown key {path}{key}; {hint}")
+        if key == "sources" and shape is Settings and isinstance(value, dict):
+            for name, block in value.items():
+                if not SOURCE_NAME.fullmatch(name):
+                    raise ConfigError(
+                        f"{where}: sources.{name}: a source's name is lower-case letters, digits, - and _, for topics and indices"
+                    )
+                if isinstance(block, dict):
+                    _check_names(block, SourceSettings, where, f"sources.{name}.")
+        elif isinstance(value, dict) and isinstance(known[key], type) and issubclass(known[key], msgspec.Struct):
+            _check_names(value, known[key], where, f"{path}{key}.")
+
+
+def _default_format(name: str, block: dict[str, Any], where: str) -> None:
+    if "format" in block:
+        return
+    if name not in get_args(Format):
+        raise ConfigError(f"{where}: sources.{name}.format is missing: one of {', '.join(get_args(Format))}")
+    block["format"] = name
+
+
+def _variables(source_names: set[str]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+    """Every overridable key as (variable, path, type)."""
+
+    def walk(shape: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+        for key, kind in get_type_hints(shape).items():
+            here = (*path, key)
+            if here == ("sources",):
+                for name in source_names:
+                    yield from walk(SourceSettings, (*here, name))
+            elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+                yield from walk(kind, here)
+            else:
+                yield PREFIX + "_".join(here).upper().replace("-", "_"), here, kind
+
+    yield from walk(Settings, ())
+
+
+def _override(raw: dict[str, Any], environ: Mapping[str, str], source_names: set[str]) -> None:
+    known = {variable: (path, kind) for variable, path, kind in _variables(source_names)}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable in OTHER_VARIABLES:
+            continue
+        if variable not in known:
+            near = get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"environment: {variable} is no setting{hint}")
+        path, kind = known[variable]
+        at = raw
+        if path[0] == "sources" and "sources" not in raw:
+            raw["sources"] = msgspec.to_builtins(Settings().sources)
+        for key in path[:-1]:
+            at = at.setdefault(key, {})
+        at[path[-1]] = _value(variable, text, kind)
+
+
+def _value(variable: str, text: str, kind: Any) -> Any:
+    try:
+        return msgspec.convert(text, kind, strict=True)
+    except msgspec.ValidationError:
+        pass
+    try:
+        return msgspec.convert(tomllib.loads(f"value = {text}")["value"], kind, strict=True)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"environment: {variable}={text!r}: {_plain(str(error))}") from None
+
+
+def _plain(message: str) -> str:
+    """msgspec's `Expected `int`, got `str` - at `$.kafka.partitions`` with the key first and without the `$.`."""
+    text, _, at = message.partition(" - at `$")
+    return f"{at.strip('`').lstrip('.')}: {text}" if at else text
