@@ -1,0 +1,1 @@
+"""EZCast traces: the action catalogue, and the parser of a trace record."""
