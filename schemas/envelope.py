@@ -55,16 +55,12 @@ def _plain(schema: Any) -> Any:
 class _Record:
     """One of our record types: its newest schema for writing, every version ever written for reading."""
 
-    def __init__(self, shape: type, folder: Path) -> None:
+    def __init__(self, shape: type, name: str, folder: Path) -> None:
         self.shape = shape
-        name = {"EventEnvelope": "event", "Patch": "patch", "SessionSummary": "session"}[shape.__name__]
-        self.newest = parse_schema(_plain(json.loads((folder / f"{name}.avsc").read_text())))
-        self.writers = {
-            _fingerprint(schema): parse_schema(_plain(schema))
-            for file in [folder / f"{name}.avsc", *sorted((folder / "older").glob(f"{name}-*.avsc"))]
-            for schema in [json.loads(file.read_text())]
-        }
-        self.header = _MARK + _fingerprint(json.loads((folder / f"{name}.avsc").read_text()))
+        versions = [json.loads(file.read_text()) for file in (folder / f"{name}.avsc", *sorted((folder / "older").glob(f"{name}-*.avsc")))]
+        self.writers = {_fingerprint(schema): parse_schema(_plain(schema)) for schema in versions}
+        mark, self.newest = next(iter(self.writers.items()))
+        self.header = _MARK + mark
 
     def encode(self, record: Any) -> bytes:
         out = io.BytesIO()
@@ -77,7 +73,11 @@ def _fingerprint(schema: Any) -> bytes:
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
-_RECORDS = [_Record(shape, _FOLDER) for shape in (EventEnvelope, Patch, SessionSummary)]
+_RECORDS = [
+    _Record(EventEnvelope, "event", _FOLDER),
+    _Record(Patch, "patch", _FOLDER),
+    _Record(SessionSummary, "session", _FOLDER),
+]
 _READERS = {_MARK + mark: (writer, record.newest, record.shape) for record in _RECORDS for mark, writer in record.writers.items()}
 encode_event, encode_patch, encode_session = (record.encode for record in _RECORDS)
 
