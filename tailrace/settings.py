@@ -58,14 +58,8 @@ class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     refresh_interval: str = "1s"
 
 
-class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    state_dir: str = "state"
-    """Folder of checkpoints and tables."""
-    host: str | None = None
-    """Name of this host in keys and documents; the system's own by default."""
-    kafka: Kafka = Kafka()
-    elasticsearch: Elasticsearch = Elasticsearch()
-    sources: dict[str, SourceSettings] = {
+def _built_in_sources() -> dict[str, SourceSettings]:
+    return {
         "ezcast": SourceSettings(format="ezcast", paths=["/var/lib/ezcast/traces/*.trace"], timezone="Europe/Brussels"),
         "dataone": SourceSettings(
             format="dataone",
@@ -74,6 +68,16 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
             fields={"env": "production"},
         ),
     }
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    state_dir: str = "state"
+    """Folder of checkpoints and tables."""
+    host: str | None = None
+    """Name of this host in keys and documents; the system's own by default."""
+    kafka: Kafka = Kafka()
+    elasticsearch: Elasticsearch = Elasticsearch()
+    sources: dict[str, SourceSettings] = msgspec.field(default_factory=_built_in_sources)
 
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")

@@ -1,0 +1,107 @@
+"""Real servers for tests, started once per run, and settings that no two tests share.
+
+`servers` are those of TAILRACE_KAFKA_BOOTSTRAP_SERVERS and TAILRACE_ELASTICSEARCH_URL where both are set, else a Kafka and an
+Elasticsearch of this run's own that end with it. Tests that ask for either fixture are marked `servers` by that alone.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaException
+
+from infra.servers import Servers, named, start
+from tailrace import kafka, search
+from tailrace.settings import OTHER_VARIABLES, PREFIX, Elasticsearch, Kafka, Settings
+
+REPOSITORY = Path(__file__).parent.parent
+NAMED = (f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS", f"{PREFIX}ELASTICSEARCH_URL")
+
+_named_by_caller = pytest.StashKey[dict[str, str]]()
+_used = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settings in the caller's environment must not change what a test sees."""
+    config.stash[_named_by_caller] = {name: os.environ[name] for name in NAMED if os.environ.get(name)}
+    for name in list(os.environ):
+        if name.startswith(PREFIX) and (name not in OTHER_VARIABLES or name == "TAILRACE_CONFIG"):
+            del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`-m "not servers"` leaves out everything that needs them, marked by hand or not."""
+    for item in items:
+        if {"servers", "settings"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.servers)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(f"servers: {config.stash.get(_used, 'none were asked for')}")
+
+
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """A real Kafka and a real Elasticsearch; they are shared, so use the names of `settings`."""
+    given = pytestconfig.stash[_named_by_caller]
+    if given and len(given) < len(NAMED):
+        pytest.exit(f"set both {NAMED[0]} and {NAMED[1]}, or neither", returncode=pytest.ExitCode.USAGE_ERROR)
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            terminal.write_line(line)
+
+    found = named(given[NAMED[0]], given[NAMED[1]]) if given else start(tmp_path_factory.mktemp("servers"), say)
+    with found:
+        pytestconfig.stash[_used] = f"Kafka {found.bootstrap_servers}, Elasticsearch {found.url} ({found.how})"
+        yield found
+
+
+@pytest.fixture
+def settings(servers: Servers, tmp_path: Path) -> Iterator[Settings]:
+    """Settings of the servers with prefixes and a state folder of the test's own; what it made there is deleted afterwards."""
+    mark = f"test-{uuid.uuid4().hex[:10]}-"
+    own = Settings(
+        host="test-host",
+        state_dir=str(tmp_path / "state"),
+        kafka=Kafka(bootstrap_servers=servers.bootstrap_servers, topic_prefix=mark),
+        elasticsearch=Elasticsearch(url=servers.url, index_prefix=mark),
+    )
+    yield own
+    _delete_topics(own.kafka)
+    _delete_indices(own.elasticsearch)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of formats, samples and expected answers that stands beside the repository, or at TAILRACE_SHARED."""
+    folder = Path(os.environ.get("TAILRACE_SHARED") or REPOSITORY.parent / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"no shared data: {folder} is not there; set TAILRACE_SHARED")
+    return folder
+
+
+def _delete_topics(own: Kafka) -> None:
+    admin = kafka.connect(own, wait_s=5)
+    mine = [name for name in admin.list_topics(timeout=10).topics if name.startswith(own.topic_prefix)]
+    for future in admin.delete_topics(mine, operation_timeout=10).values() if mine else ():
+        try:
+            future.result(timeout=20)
+        except KafkaException as error:
+            if error.args[0].name() != "UNKNOWN_TOPIC_OR_PART":
+                raise
+
+
+def _delete_indices(own: Elasticsearch) -> None:
+    with search.connect(own, wait_s=5) as client:
+        mine = f"{own.index_prefix}*"
+        for index in client.indices.get(index=mine, expand_wildcards="all", features="aliases"):
+            client.indices.delete(index=index, ignore_unavailable=True)
+        for template in client.indices.get_index_template(name=mine)["index_templates"]:
+            client.indices.delete_index_template(name=template["name"])
+        for template in client.cluster.get_component_template(name=mine)["component_templates"]:
+            client.cluster.delete_component_template(name=template["name"])
