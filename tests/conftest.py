@@ -97,7 +97,7 @@ def _delete_topics(own: Kafka) -> None:
 
 
 def _delete_indices(own: Elasticsearch) -> None:
-    with search.connect(own, wait_s=5) as client:
+    with search.connect(own, wait_s=5).options(ignore_status=404) as client:
         mine = f"{own.index_prefix}*"
         for index in client.indices.get(index=mine, expand_wildcards="all", features="aliases"):
             client.indices.delete(index=index, ignore_unavailable=True)
