@@ -17,12 +17,12 @@ SMALL_TRACE = b"".join(
     [
         b"2016-10-03-08:00:00 | abcdefghijklmnopqrstuvwxyz | 164.15.1.1 | student001 | 1 | login | Firefox | 49.0 | Linux | Mozilla/5.0\n",
         b"2016-10-03-08:00:05 | abcdefghijklmnopqrstuvwxyz | 164.15.1.1 | student001 | 1 | view_albums\n",
-        b"2016-10-03-08:01:00 | bbcdefghijklmnopqrstuvwxyz | 164.15.1.2 | nologin | 1 | login_as_anonymous | Chrome | 53.0 | Windows | UA\n",
+        b"2016-10-03-08:01:00 | another-session-of-26-chars | 10.0.0.2 | nologin | 1 | login_as_anonymous | Chrome | 53.0 | Windows | UA\n",
         b"2016-10-03-08:02:00 | abcdefghijklmnopqrstuvwxyz | 164.15.1.1 | student001 | 4 | video_play_time"
         b" | INFO-F-101-pub | 2016_09_20_10h00 | Cours 1 | cam | 0 | 30\n",
         b"2016-10-03-08:02:30 | abcdefghijklmnopqrstuvwxyz | 164.15.1.1 | student001 | 4 | video_play_time"
         b" | INFO-F-101-pub | 2016_09_20_10h00 | Cours 1 | cam | 30 | 12\n",
-        b"2016-10-03-08:03:00 | abcdefghijklmnopqrstuvwxyz | 164.15.1.1 | student001 | 0 | contact_send | a@example.org | Q | ligne 1\r\nligne 2\n",
+        b"2016-10-03-08:03:00 | abcdefghijklmnopqrstuvwxyz | 164.15.1.1 | student001 | 0 | contact_send | a@b.org | Q | ligne 1\r\nligne 2\n",
         b"2016-10-03-08:04:00 | abcdefghijklmnopqrstuvwxyz | 164.15.1.1 | student001 | 3 | view_help\n",
         b"2016-10-03-09:04:00 | abcdefghijklmnopqrstuvwxyz | 164.15.1.1 | student001 | 3 | view_help\n",
         b"2016-10-03-10:04:01 | abcdefghijklmnopqrstuvwxyz | 164.15.1.1 | student001 | 3 | view_help\n",
