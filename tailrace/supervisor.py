@@ -77,7 +77,8 @@ class _Child:
         self.started = 0.0
         self.start_at: float | None = None
         """When to start it (monotonic seconds); None while it runs and once it has finished."""
-        self.finished = False
+        self.ended: int | None = None
+        """Exit code of a command that may end and has."""
         self.pause_s = FIRST_PAUSE_S
         self.deaths: deque[float] = deque(maxlen=DEATHS_ALLOWED)
         self.rest = b""
@@ -98,8 +99,8 @@ class _Child:
 class Supervisor:
     """Runs `commands` (name: argv) until told to stop.
 
-    `once` names commands that end by themselves: exit code 0 is their success and they are not started again. Everything
-    said, the children's output included, goes line by line to `say`, by default to standard error.
+    `once` names commands that end by themselves: exit codes 0 and 1 (an error that was reported) are final, and they are
+    not started again. Everything said, the children's output included, goes line by line to `say`, by default to standard error.
     """
 
     def __init__(
@@ -194,9 +195,9 @@ class Supervisor:
         process = self._children[name].process
         return process.pid if process is not None and process.poll() is None else None
 
-    def finished(self, name: str) -> bool:
-        """Whether a command of `once` has ended with exit code 0."""
-        return self._children[name].finished
+    def ended(self, name: str) -> int | None:
+        """Exit code of a command of `once` that has ended, 0 or 1; None before."""
+        return self._children[name].ended
 
     def _launch(self, child: _Child) -> None:
         child.start_at, child.started = None, time.monotonic()
@@ -260,8 +261,8 @@ class Supervisor:
         assert child.process is not None
         code = child.process.returncode
         self._close(child)
-        if code == 0 and child.name in self._once:
-            child.finished = True
+        if child.name in self._once and code in (0, TailraceError.exit_code):
+            child.ended = code
             return
         now = time.monotonic()
         self._check_hopeless(child, code, now)

@@ -111,19 +111,21 @@ def test_an_unreachable_server_is_no_reason_to_give_up(quick: None) -> None:
         until(lambda: len(said) > supervisor.DEATHS_ALLOWED, group)
 
 
-def test_a_command_that_may_end_is_not_started_again() -> None:
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_command_that_may_end_is_not_started_again(code: int) -> None:
     said: list[str] = []
-    with Supervisor({"a": python("print('done')"), "b": SLEEP}, say=said.append, once={"a"}) as group:
-        assert group.run(lambda: group.finished("a"))
+    with Supervisor({"a": python(f"raise SystemExit({code})"), "b": SLEEP}, say=said.append, once={"a"}) as group:
+        assert group.run(lambda: group.ended("a") is not None)
+        assert group.ended("a") == code
         assert group.pid("a") is None
     assert not [line for line in said if "died" in line]
 
 
-def test_a_command_that_may_end_is_restarted_when_it_fails(quick: None, tmp_path: Path) -> None:
+def test_a_command_that_may_end_is_restarted_when_it_crashes(quick: None, tmp_path: Path) -> None:
     flag = tmp_path / "tried"
-    code = f"import os, sys; tried = os.path.exists({str(flag)!r}); open({str(flag)!r}, 'w').close(); sys.exit(not tried)"
+    code = f"import os, sys; tried = os.path.exists({str(flag)!r}); open({str(flag)!r}, 'w').close(); sys.exit(0 if tried else 3)"
     with Supervisor({"a": python(code)}, once={"a"}) as group:
-        assert group.run(lambda: group.finished("a"))
+        assert group.run(lambda: group.ended("a") == 0)
 
 
 def test_stop_ends_children_by_sigterm() -> None:

@@ -1,0 +1,209 @@
+"""How far each stage has come: committed offsets against the ends of its topics, documents in the index, dead letters.
+
+A stage commits an offset only after the next stage's topic (or the index) holds what it made of the record, so a stage
+without lag has handed everything on.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from elasticsearch import ApiError, TransportError
+
+from tailrace import kafka, search
+from tailrace.dead import from_record
+from tailrace.errors import Unreachable
+from tailrace.settings import Settings
+
+STAGES: dict[str, kafka.Kind] = {"parse": "raw", "sessionize": "events", "sink": "enriched"}
+"""Each stage's name, which is its consumer group's role, and the topics that it reads, in the order of the data."""
+
+REQUEST_S = 10.0
+LOOK_EVERY_S = 1.0
+DEAD_LETTERS_S = 0.5
+"""At most this long is spent on new dead letters in one look; the rest is read in the next."""
+
+_PASSING = {
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+"""What a broker answers for a moment about topics and groups that are new or moving."""
+
+
+class Stage(NamedTuple):
+    name: str
+    done: int
+    """Records of its topics below the committed offsets."""
+    total: int
+    """Records of its topics."""
+
+    @property
+    def lag(self) -> int:
+        return self.total - self.done
+
+
+class Progress(NamedTuple):
+    began: float
+    """Monotonic seconds before the first figure was asked for."""
+    stages: tuple[Stage, ...]
+    """In the order of the data; the first one's total is what producers have shipped."""
+    documents: int
+    """Searchable in the sources' indices."""
+    dead: Counter[tuple[str, str, str]]
+    """Distinct dead letters by (source, stage, reason)."""
+
+    def drained(self) -> bool:
+        """Whether nothing is on its way. Commits were read before ends, so this holds stage after stage."""
+        return all(stage.lag == 0 for stage in self.stages)
+
+    def missing(self) -> str:
+        """What is on its way, in words: `parse has 3 of 10 records to go`."""
+        return "; ".join(f"{stage.name} has {stage.lag:,} of {stage.total:,} records to go" for stage in self.stages if stage.lag)
+
+    def figures(self) -> tuple[object, ...]:
+        """Changes when anything moves."""
+        return self.stages, self.documents, self.dead.total()
+
+
+class Monitor:
+    """Looks at Kafka and Elasticsearch on behalf of a person. Owns its clients; one thread at a time may use it."""
+
+    def __init__(self, settings: Settings, sources: Iterable[str]) -> None:
+        self._kafka = settings.kafka
+        self._sources = list(sources)
+        self._admin = AdminClient(kafka.client_config(settings.kafka))
+        self._search = search.client(settings.elasticsearch, request_timeout=REQUEST_S)
+        self._indices = ",".join(index_pattern(settings, name) for name in self._sources)
+        self._letters = Consumer(
+            kafka.client_config(settings.kafka, group_id=kafka.group(settings.kafka, "progress"), enable_auto_commit=False)
+        )
+        self._letters_assigned = False
+        self._seen: set[tuple[str, int]] = set()
+        self._dead: Counter[tuple[str, str, str]] = Counter()
+
+    def close(self) -> None:
+        self._letters.close()
+        self._search.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def look(self) -> Progress:
+        """Figures of now. The sources' topics must exist. Raises Unreachable when a server does not say."""
+        deadline = time.monotonic() + REQUEST_S
+        while True:
+            try:
+                return self._look()
+            except KafkaException as error:
+                if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                    raise Unreachable(f"cannot see how far the work has come: {error.args[0].str()}") from error
+            except (ApiError, TransportError) as error:
+                raise Unreachable(f"cannot see how far the work has come: {error}") from error
+            time.sleep(0.1)
+
+    def _look(self) -> Progress:
+        began = time.monotonic()
+        topics = self._admin.list_topics(timeout=REQUEST_S).topics
+        read = {
+            name: [TopicPartition(topic, partition) for topic in self._topics(kind) for partition in topics[topic].partitions]
+            for name, kind in STAGES.items()
+        }
+        # Commits before ends, and stage after stage: a stage that had caught up then has nothing more to hand on now.
+        committed = {name: self._committed(name, partitions) for name, partitions in read.items()}
+        stages = tuple(self._stage(name, partitions, committed[name]) for name, partitions in read.items())
+        self._read_letters([TopicPartition(topic, number, 0) for topic in self._topics("dead") for number in topics[topic].partitions])
+        return Progress(began, stages, self._documents(), self._dead.copy())
+
+    def refresh(self) -> None:
+        """Make everything written so far searchable."""
+        self._search.indices.refresh(index=self._indices, ignore_unavailable=True, allow_no_indices=True)
+
+    def _topics(self, kind: kafka.Kind) -> list[str]:
+        return [kafka.topic(self._kafka, source, kind) for source in self._sources]
+
+    def _committed(self, name: str, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
+        """Committed offset by topic and partition; negative where the group has committed none."""
+        group = ConsumerGroupTopicPartitions(kafka.group(self._kafka, name), partitions)
+        (future,) = self._admin.list_consumer_group_offsets([group], request_timeout=REQUEST_S).values()
+        return {(found.topic, found.partition): found.offset for found in future.result().topic_partitions}
+
+    def _stage(self, name: str, partitions: list[TopicPartition], committed: dict[tuple[str, int], int]) -> Stage:
+        first, end = self._offsets(partitions, OffsetSpec.earliest()), self._offsets(partitions, OffsetSpec.latest())
+        done = sum(max(0, min(committed[at], end[at]) - first[at]) for at in end)
+        return Stage(name, done, sum(end[at] - first[at] for at in end))
+
+    def _offsets(self, partitions: list[TopicPartition], which: OffsetSpec) -> dict[tuple[str, int], int]:
+        asked = self._admin.list_offsets(dict.fromkeys(partitions, which), request_timeout=REQUEST_S)
+        return {(partition.topic, partition.partition): future.result().offset for partition, future in asked.items()}
+
+    def _documents(self) -> int:
+        return int(self._search.count(index=self._indices, ignore_unavailable=True, allow_no_indices=True)["count"])
+
+    def _read_letters(self, partitions: list[TopicPartition]) -> None:
+        """Count what the dead letter topics hold more than at the last look; one that was written twice counts once."""
+        if not self._letters_assigned:
+            self._letters.assign(partitions)
+            self._letters_assigned = True
+        deadline = time.monotonic() + DEAD_LETTERS_S
+        while time.monotonic() < deadline and (messages := self._letters.consume(1000, timeout=0.05)):
+            for message in messages:
+                if message.error() is None:
+                    self._count(message)
+
+    def _count(self, message: Any) -> None:
+        letter = from_record(message.key(), message.value(), message.headers())
+        mark = (letter.stage, hash((message.topic(), letter.key)))
+        if mark not in self._seen:
+            self._seen.add(mark)
+            source = message.topic().removeprefix(self._kafka.topic_prefix).removesuffix(".dead")
+            self._dead[source, letter.stage, letter.reason] += 1
+
+
+class Watch(threading.Thread):
+    """Looks every second beside the work, so that a slow answer holds nothing up. A server that is away is asked again.
+
+    The monitor belongs to this thread from entry to exit.
+    """
+
+    def __init__(self, monitor: Monitor) -> None:
+        super().__init__(name="progress", daemon=True)
+        self._monitor = monitor
+        self.latest: Progress | None = None
+        self.failure: str | None = None
+        """Why the last look failed; None after a good one."""
+        self._stop_asked = threading.Event()
+
+    def run(self) -> None:
+        while not self._stop_asked.is_set():
+            try:
+                self.latest = self._monitor.look()
+                self.failure = None
+            except Unreachable as error:
+                self.failure = error.message
+            self._stop_asked.wait(LOOK_EVERY_S)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop_asked.set()
+        self.join()
+
+
+def index_pattern(settings: Settings, source: str) -> str:
+    """The pattern of a source's indices: `ezcast-*`."""
+    return f"{settings.elasticsearch.index_prefix}{settings.sources[source].index or source}-*"

@@ -1,0 +1,131 @@
+"""`tailrace run`: the three roles on one machine under one supervisor, or a backfill that ends."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import click
+
+from tailrace import kafka, options, search
+from tailrace.display import Display, Rates, rows
+from tailrace.errors import Incomplete
+from tailrace.progress import Monitor, Progress, Watch
+from tailrace.settings import Settings
+from tailrace.supervisor import Supervisor
+
+PLAIN_EVERY_S = {True: 5.0, False: 60.0}
+"""In a pipe, by --once: a person waits for a backfill, but a journal keeps what a service says."""
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End with exit code 0 when everything that the files hold is searchable or a dead letter.")
+@options.sources
+@options.wait
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=options.Duration(),
+    default="120s",
+    show_default=True,
+    metavar="DURATION",
+    help="With --once: give up, and say what is missing, when nothing has moved for so long.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N", help="Processes of each of parse, sessionize, sink."
+)
+@options.pass_settings
+def run(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: float, timeout_s: float, workers: int) -> None:
+    """Ship, stream and sink on this machine under one supervisor, which restarts what dies.
+
+    Runs until SIGTERM or Ctrl-C, and then stops everything. With --once it is a backfill: it ships what the files hold now, follows
+    it to the index, and ends.
+    """
+    names = options.chosen(settings, source_names)
+    admin = kafka.connect(settings.kafka, wait_s)
+    search.connect(settings.elasticsearch, wait_s).close()
+    kafka.ensure_topics(admin, settings.kafka, names)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    started = time.monotonic()
+    with Display("tailrace run", PLAIN_EVERY_S[once]) as display, Monitor(settings, names) as monitor:
+        supervisor = Supervisor(commands(names, wait_s, workers, once), environment, display.say, once={"ship"} if once else ())
+        backfill = Backfill(timeout_s) if once else None
+        with Watch(monitor) as watch, supervisor:
+            finished = supervisor.run(_looking(supervisor, watch, display, backfill))
+        if backfill is None:
+            return
+        if not finished:
+            raise Incomplete(f"stopped before everything was searchable; {_where(watch.latest)}. Run it again to go on")
+        monitor.refresh()
+        final = monitor.look()
+        display.show(rows(final, Rates(), time.monotonic()), at_once=True)
+    if supervisor.ended("ship") != 0:
+        raise Incomplete("not everything could be shipped (see above); all that was shipped is searchable or a dead letter")
+    dead = final.dead.total()
+    click.echo(
+        f"done in {time.monotonic() - started:.0f} s: {final.stages[0].total:,} records shipped, {final.documents:,} documents searchable, "
+        f"{dead:,} dead letter{'' if dead == 1 else 's'}",
+        err=True,
+    )
+
+
+def commands(names: Sequence[str], wait_s: float, workers: int, once: bool) -> dict[str, list[str]]:
+    """The processes of a run, by name, with this command's own --config and --log-level."""
+    root = click.get_current_context().find_root()
+    config = ["--config", str(root.obj)] if root.obj else []
+    tailrace = [sys.executable, "-m", "tailrace.cli", *config, "--log-level", root.params.get("log_level", "info")]
+    shared = [*(word for name in names for word in ("--source", name)), "--wait", f"{wait_s}s"]
+    found = {"ship": [*tailrace, "ship", *(["--once"] if once else []), *shared]}
+    for name, words in (("parse", ["stream", "parse"]), ("sessionize", ["stream", "sessionize"]), ("sink", ["sink"])):
+        for number in range(1, workers + 1):
+            found[name if number == 1 else f"{name}-{number}"] = [*tailrace, *words, *shared]
+    return found
+
+
+class Backfill:
+    """Decides when a backfill is over, from what is looked at again and again."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._shipped_at: float | None = None
+        self._figures: object = None
+        self._moved_at: float | None = None
+
+    def over(self, shipped: bool, progress: Progress | None, now: float) -> bool:
+        """Whether everything shipped has arrived. Times are monotonic seconds.
+
+        Raises Incomplete when nothing has moved for the time-out.
+        """
+        if shipped and self._shipped_at is None:
+            self._shipped_at = now
+        figures = (shipped, progress and progress.figures())
+        if self._moved_at is None or figures != self._figures:
+            self._figures, self._moved_at = figures, now
+        # Figures that were asked for before the producer ended may miss its last records.
+        if self._shipped_at is not None and progress is not None and progress.began >= self._shipped_at and progress.drained():
+            return True
+        if now - self._moved_at > self._timeout_s:
+            waiting = _where(progress) if shipped else f"the producer has not finished; {_where(progress)}"
+            raise Incomplete(
+                f"nothing has moved for {self._timeout_s:.0f} s: {waiting}. Give --timeout more time, or see the messages above"
+            )
+        return False
+
+
+def _where(progress: Progress | None) -> str:
+    if progress is None:
+        return "no figures could be had"
+    return progress.missing() or "all that was shipped so far is through"
+
+
+def _looking(supervisor: Supervisor, watch: Watch, display: Display, backfill: Backfill | None) -> Callable[[], bool]:
+    """What the supervisor asks twice a second: show the figures, and say whether to end."""
+    rates = Rates()
+
+    def look() -> bool:
+        now = time.monotonic()
+        if watch.latest is not None or watch.failure:
+            display.show(rows(watch.latest, rates, now) if watch.latest else [], watch.failure or "")
+        return backfill is not None and backfill.over(supervisor.ended("ship") is not None, watch.latest, now)
+
+    return look
