@@ -2,16 +2,25 @@
 
 02:00:00 to 02:59:59 of the last Sunday of October occurs twice in Europe/Brussels and a trace does not say which one it
 means. Lines of one file are in order but for seconds, so the first stamp that steps back by more than `STEP_BACK_S`
-inside the repeated hour begins the second pass. The step's offset is kept, so that lines which are read again resolve
-as they did the first time.
+inside the repeated hour, or into it from later the same day, begins the second pass. The step's offset is kept, so that
+lines which are read again resolve as they did the first time.
+
+Zones that repeat anything but one whole hour of the clock (Lord Howe Island: half of one) get the first pass throughout.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 STEP_BACK_S = 600
 """A stamp this much before its predecessor means that the clock was put back; lines are out of order by seconds only."""
+
+STEP_BACK_MAX_S = 86_400
+"""A stamp further back than this follows a forged or broken one, which says nothing about the clock."""
+
+_HOUR = re.compile(r"\d{4}-\d\d-\d\d-\d\d", re.ASCII)
+_SIXTY = {f"{n:02}": n for n in range(60)}
 
 
 class UnknownPast(Exception):
@@ -24,11 +33,15 @@ def _hour(zone: str, hour: str) -> tuple[int, bool]:
 
     An hour that spring skips is moved forward, as PHP's strtotime does. Raises ValueError for impossible dates.
     """
+    if not _HOUR.fullmatch(hour):
+        raise ValueError(f"no such hour: {hour}")
     naive = datetime.strptime(hour, "%Y-%m-%d-%H")
-    first = naive.replace(tzinfo=ZoneInfo(zone), fold=0)
-    second = naive.replace(tzinfo=ZoneInfo(zone), fold=1)
-    ambiguous = second.astimezone(UTC) - first.astimezone(UTC) == timedelta(hours=1)
-    return int(first.timestamp()), ambiguous
+    try:
+        first = naive.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
+        second = naive.replace(tzinfo=ZoneInfo(zone), fold=1).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"no such hour: {hour}") from None
+    return int(first.timestamp()), second - first == timedelta(hours=1)
 
 
 class LocalClock:
@@ -46,12 +59,14 @@ class LocalClock:
 
         Raises ValueError for a stamp that is no time; UnknownPast where the answer depends on lines not seen yet.
         """
-        minute, second = int(stamp[14:16]), int(stamp[17:19])
-        if minute > 59 or second > 59:
-            raise ValueError(f"no such time: {stamp}")
         hour = stamp[:13]
         start, ambiguous = _hour(self.zone, hour)
-        utc = start + minute * 60 + second
+        try:
+            utc = start + _SIXTY[stamp[14:16]] * 60 + _SIXTY[stamp[17:]]
+        except KeyError:
+            raise ValueError(f"no such time: {stamp}") from None
+        if stamp[13] != ":" or stamp[16] != ":":
+            raise ValueError(f"no such time: {stamp}")
         fold: int | None = None
         if ambiguous:
             fold = self._fold(hour, utc, offset)
@@ -69,7 +84,7 @@ class LocalClock:
             if offset > 0:
                 raise UnknownPast
             return 0
-        if self._utc > first_pass + STEP_BACK_S:
+        if STEP_BACK_S < self._utc - first_pass <= STEP_BACK_MAX_S:
             self._step, self._step_hour = offset, hour
             return 1
         return 0

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 
+from schemas import duration
 from schemas.source import Format, SourceSettings
 from tailrace.errors import ConfigError
 
@@ -81,16 +82,14 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
 
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-def seconds(duration: str, key: str = "duration") -> float:
+def seconds(text: str, key: str = "duration") -> float:
     """`"60m"` is 3600.0; units ms, s, m, h, d. Raises ConfigError naming the key."""
-    match = DURATION.fullmatch(duration.strip())
-    if not match:
-        raise ConfigError(f'{key} = "{duration}" is no duration: write a number and a unit, such as "500ms", "5s" or "60m"')
-    return float(match[1]) * _UNIT_S[match[2]]
+    try:
+        return duration.seconds(text)
+    except ValueError as error:
+        raise ConfigError(f"{key} = {error}") from None
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -1,0 +1,50 @@
+"""EZCast traces as a source: settings in, parser and mapping out."""
+
+from schemas.common import BOOLEAN, IP, KEYWORD, LONG, TEXT, Mapping
+from schemas.ezcast.catalogue import Catalogue, TraceType, built_in
+from schemas.ezcast.parse import MAX_ELEMENTS, RECORD_START, parser
+from schemas.source import Source, SourceSettings
+
+# The users' queries name `browser_name.keyword`; the plain name is a keyword too, so that either sorts and counts.
+_WORD: Mapping = {**KEYWORD, "fields": {"keyword": KEYWORD}}
+_MAPPINGS: dict[TraceType, Mapping] = {
+    "keyword": _WORD,
+    "text": {**TEXT, "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}},
+    "integer": LONG,
+    "float": {"type": "double"},
+    "boolean": BOOLEAN,
+}
+
+
+def source(name: str, settings: SourceSettings) -> Source:
+    """The source of a block `[sources.NAME]` with format ezcast. Raises ValueError for a time zone that does not exist."""
+    catalogue = built_in()
+    return Source(
+        name=name,
+        settings=settings,
+        index=settings.index or name,
+        parse=parser(catalogue, settings.timezone),
+        properties=properties(catalogue),
+        record_start=RECORD_START,
+        ordered_by_file=True,
+        address_field="ip",
+        user_agent_field="user_agent",
+        local_timezone=settings.timezone,
+    )
+
+
+def properties(catalogue: Catalogue) -> Mapping:
+    """Mapping of every column and field, of records without form, and of what enrichment takes from a session's login."""
+    return {
+        "timestamp": KEYWORD,
+        "fold": LONG,
+        "session": _WORD,
+        "ip": IP,
+        "netid": _WORD,
+        "level": LONG,
+        "action": _WORD,
+        **{field: _MAPPINGS[kind] for field, kind in catalogue.types.items()},
+        **{f"elem{n}": _WORD for n in range(1, MAX_ELEMENTS + 1)},
+        "session_browser": _WORD,
+        "session_os": _WORD,
+    }

@@ -1,0 +1,57 @@
+"""Build a source of any format from its settings."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from importlib import import_module
+from zoneinfo import ZoneInfo
+
+from schemas.duration import seconds
+from schemas.source import Format, Source, SourceSettings
+
+_MODULES: dict[Format, str] = {
+    "ezcast": "schemas.ezcast.source",
+    "dataone": "schemas.dataone",
+    "delimited": "schemas.custom",
+    "json": "schemas.custom",
+    "regex": "schemas.custom",
+}
+
+
+def build(name: str, settings: SourceSettings) -> Source:
+    """The source that a block `[sources.NAME]` describes.
+
+    Raises ValueError, which begins with the key, where a value of the block cannot be used.
+    """
+    if settings.format is None:
+        raise ValueError(f"format: missing; one of {', '.join(_MODULES)}")
+    _check_zone(settings.timezone)
+    module = import_module(_MODULES[settings.format])  # only the format asked for: a producer host has few packages
+    source: Source = module.source(name, settings)
+    return replace(
+        source,
+        record_timeout_s=_duration("record_timeout", settings.record_timeout),
+        session_gap_ms=round(_duration("session_gap", settings.session_gap) * 1000),
+        earliest_ms=_day_ms("earliest", settings.earliest),
+    )
+
+
+def _check_zone(zone: str) -> None:
+    try:
+        ZoneInfo(zone)
+    except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError; "" and "../x" are the other two
+        raise ValueError(f'timezone: "{zone}" is no zone of the IANA database; write one such as "Europe/Brussels" or "UTC"') from None
+
+
+def _duration(key: str, text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _day_ms(key: str, text: str) -> int:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f'{key}: "{text}" is no day; write it as "2010-01-01"') from None
+    return int(datetime.combine(day, time(), UTC).timestamp()) * 1000
