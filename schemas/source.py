@@ -117,6 +117,9 @@ class Source:
     address_field: str | None = None
     user_agent_field: str | None = None
     subject_field: str | None = None
+    client_class: bool = False
+    """True: addresses are classed as own, private or public (field `client_class`), and `own_networks` tags nothing: a campus's
+    own people are its audience, where DataONE's own hosts are noise."""
     local_timezone: str | None = None
     """Zone of ambiguous local stamps; a reader then keeps one LocalClock per file."""
     earliest_ms: int = field(default=1_262_304_000_000)
