@@ -1,0 +1,70 @@
+"""The command `tailrace sink`."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from schemas.source import Source, SourceSettings
+from schemas.sources import build
+from sinks import templates
+from sinks.consume import Sink
+from tailrace import kafka, options, search
+from tailrace.errors import ConfigError
+from tailrace.settings import Settings
+
+log = logging.getLogger("tailrace.sink")
+
+
+@click.command(short_help="Write events to Elasticsearch.")
+@options.sources
+@options.wait
+@options.pass_settings
+def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float) -> None:
+    """Write the events of <source>.enriched to Elasticsearch, into indices by event month.
+
+    Index templates are put at the start where they are missing or older. An event's id is its document's id, so nothing that is
+    written twice stands twice. Offsets are committed when the index holds the documents; what it cannot hold goes to <source>.dead
+    with the server's reason. When Elasticsearch is overloaded, blocked or gone, the sink waits and goes on by itself.
+
+    Any number of sinks share the partitions. SIGTERM and Ctrl-C end it cleanly with exit code 0; after a kill it goes on where it was.
+
+    Exit codes: 69 a server does not answer, 77 a wrong password or missing privilege, 78 the configuration.
+    """
+    names = options.chosen(settings, source_names)
+    sources = {name: _source(name, block) for name, block in settings.sources.items()}
+    admin = kafka.connect(settings.kafka, wait_s)
+    client = search.connect(settings.elasticsearch, wait_s)
+    kafka.ensure_topics(admin, settings.kafka, names)
+    templates.install(client, settings.elasticsearch, sources.values())
+    with stopped_by_signals() as stop:
+        Sink(settings, [sources[name] for name in names], client).run(stop)
+    log.info("stopped")
+
+
+def _source(name: str, block: SourceSettings) -> Source:
+    try:
+        return build(name, block)
+    except ValueError as error:
+        raise ConfigError(f"sources.{name}.{error}") from None
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set; a second Ctrl-C ends at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

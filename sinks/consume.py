@@ -1,0 +1,253 @@
+"""The loop of a sink: records from Kafka to the lanes, and offsets back to Kafka."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from elasticsearch import Elasticsearch
+
+from schemas.envelope import EventEnvelope, Patch, decode
+from schemas.source import Source
+from sinks.bulk import Partition, Splicer, Unusable
+from sinks.counts import Counts, in_words
+from sinks.dead_letters import DeadLetters
+from sinks.lanes import LANES, Lane, lane_number
+from sinks.offsets import Offsets
+from sinks.writer import Writer
+from tailrace import kafka
+from tailrace.errors import Refused, TailraceError
+from tailrace.settings import Settings
+
+log = logging.getLogger("tailrace.sink")
+
+FETCH = 5_000
+"""Records taken from librdkafka at once."""
+LINGER_S = 0.1
+"""How long records wait for company before they are sent, where there are few."""
+PATIENCE_S = 0.5
+"""How long a lane without room is waited for before its partitions are paused."""
+COMMIT_EVERY_S = 1.0
+"""Under load; when nothing is left to do, offsets are committed at once."""
+SAY_EVERY_S = 10.0
+GRACE_S = 10.0
+"""How long work in hand is carried on when the sink stops or loses partitions."""
+
+_REFUSALS = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.SASL_AUTHENTICATION_FAILED}
+
+
+class Sink:
+    """Reads `<source>.enriched` of its sources until it is stopped.
+
+    A sink owns what it reads only while its partitions are assigned. The assignment is eager (all partitions are given up at each
+    rebalance), so that giving up is one thing for a stop and a rebalance: carry on for a moment, drop the rest, commit.
+    """
+
+    def __init__(self, settings: Settings, sources: Iterable[Source], client: Elasticsearch) -> None:
+        topics = {kafka.topic(settings.kafka, source.name, "enriched"): source for source in sources}
+        self._splicers = {topic: Splicer(source, settings.elasticsearch.index_prefix) for topic, source in topics.items()}
+        self._changed = threading.Condition()
+        self._cancelled = threading.Event()
+        self._offsets = Offsets()
+        self._counts = Counts()
+        self._last_commit = time.monotonic()
+        self._commit_failed = False
+        self._failure: TailraceError | None = None
+        self._paused: set[Lane] = set()
+        dead_letters = DeadLetters(
+            Producer(kafka.producer_config(settings.kafka)),
+            {topic: kafka.topic(settings.kafka, source.name, "dead") for topic, source in topics.items()},
+        )
+        url = settings.elasticsearch.url
+        self._lanes = [
+            Lane(f"lane-{number}", Writer(client, url, dead_letters, self._counts, self._cancelled), self._offsets.settle, self._changed)
+            for number in range(LANES)
+        ]
+        self._lane_of: dict[Partition, Lane] = {}
+        conf = kafka.client_config(
+            settings.kafka,
+            group_id=kafka.group(settings.kafka, "sink"),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            partition_assignment_strategy="range",
+            queued_max_messages_kbytes=32 * 1024,
+            error_cb=self._on_error,
+        )
+        self._consumer = Consumer({**conf, "on_commit": self._on_commit})
+        self._consumer.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def run(self, stop: threading.Event) -> None:
+        """Carry records until `stop` is set.
+
+        Raises Refused and TailraceError where nothing can be written or read any more. What was settled is committed either way.
+        """
+        said, before = time.monotonic(), Counter[str]()
+        try:
+            while not stop.is_set():
+                self._take(self._consumer.consume(FETCH, LINGER_S))
+                self._submit_few()
+                self._hold_back()
+                self._raise_failure()
+                self._commit_sometimes()
+                now = time.monotonic()
+                if now - said >= SAY_EVERY_S:
+                    before = self._say(before, now - said)
+                    said = now
+        finally:
+            self._settle()
+            self._say(before, time.monotonic() - said)
+            self._consumer.close()
+            for lane in self._lanes:
+                lane.close()
+        self._raise_failure()
+
+    def _take(self, records: list[Any]) -> None:
+        """Splice records and hand full batches to their lanes. The hot loop: 4 us a record, half of it Avro."""
+        lane_of, splicers = self._lane_of, self._splicers
+        for record in records:
+            if record.error() is not None:
+                self._on_error(record.error())
+                continue
+            topic = record.topic()
+            partition = topic, record.partition()
+            lane = lane_of.get(partition)
+            if lane is None:
+                continue  # taken away while these records were on their way: the new owner reads them
+            batch = lane.filling
+            try:
+                envelope = decode(record.value() or b"")
+                if not isinstance(envelope, EventEnvelope | Patch):
+                    raise ValueError(f"a {type(envelope).__name__} does not belong on {topic}")
+                operation = splicers[topic].operation(envelope)
+                batch.operations.append(operation)
+                batch.records.append(record)
+                batch.size += len(operation)
+                batch.patches += type(envelope) is Patch
+            except ValueError as error:
+                batch.unusable.append((record, Unusable("undecodable", str(error))))
+            except Unusable as error:
+                batch.unusable.append((record, error))
+            batch.positions[partition] = record.offset() + 1
+            if batch.full:
+                lane.submit()
+
+    def _submit_few(self) -> None:
+        """Send what has gathered in a lane that has nothing else to do."""
+        for lane in self._lanes:
+            if lane.filling and not lane.busy():
+                lane.submit()
+
+    def _hold_back(self) -> None:
+        """Read no more for a lane that cannot keep up; wait a moment first, since pausing drops what is already fetched."""
+        for lane in self._lanes:
+            if lane in self._paused:
+                if lane.has_room():
+                    self._consumer.resume(self._partitions_of(lane))
+                    self._paused.remove(lane)
+                continue
+            with self._changed:
+                relieved = self._changed.wait_for(lane.has_room, timeout=PATIENCE_S)
+            if not relieved:
+                self._consumer.pause(self._partitions_of(lane))
+                self._paused.add(lane)
+
+    def _partitions_of(self, lane: Lane) -> list[TopicPartition]:
+        return [TopicPartition(*partition) for partition, its in self._lane_of.items() if its is lane]
+
+    def _commit_sometimes(self) -> None:
+        idle = not any(lane.busy() or lane.filling for lane in self._lanes)
+        now = time.monotonic()
+        if now - self._last_commit >= COMMIT_EVERY_S or (idle and not self._commit_failed):
+            self._last_commit = now
+            self._commit(asynchronous=True)
+
+    def _commit(self, asynchronous: bool) -> None:
+        positions = self._offsets.uncommitted()
+        if not positions:
+            return
+        offsets = [TopicPartition(topic, number, offset) for (topic, number), offset in positions.items()]
+        self._offsets.committed(positions)
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=asynchronous)
+        except KafkaException as failure:
+            self._on_commit(failure.args[0], offsets)
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        self._commit_failed = error is not None
+        if error is not None:
+            log.warning("offsets are not committed yet: %s", error.str())
+            self._offsets.not_committed((partition.topic, partition.partition) for partition in partitions)
+
+    def _settle(self) -> None:
+        """Carry on what is in hand for a moment unless the server is the trouble, drop the rest, commit what is settled.
+
+        Requests in flight are waited for in any case: none may reach the index after the partitions' next owner has begun.
+        """
+        for lane in self._lanes:
+            if lane.filling:
+                lane.submit()
+        deadline = time.monotonic() + GRACE_S
+        with self._changed:
+            while any(lane.busy() and not lane.stuck() for lane in self._lanes) and time.monotonic() < deadline:
+                self._changed.wait(LINGER_S)
+            self._cancelled.set()
+            for lane in self._lanes:
+                lane.discard()
+            self._changed.wait_for(lambda: not any(lane.busy() for lane in self._lanes))
+        self._cancelled.clear()
+        self._commit(asynchronous=False)
+
+    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        own = {(partition.topic, partition.partition) for partition in partitions}
+        self._offsets.assign(own)
+        self._lane_of |= {partition: self._lanes[lane_number(partition)] for partition in own}
+        if own:
+            log.info("writing %s", ", ".join(f"{topic}[{number}]" for topic, number in sorted(own)))
+
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._settle()
+        self._forget(partitions)
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        """Another sink may own them already, so nothing can be committed; what was written is written again, under the same ids."""
+        log.warning("partitions were lost: the group did not hear from this sink in time")
+        self._forget(partitions)
+        self._settle()
+
+    def _forget(self, partitions: list[TopicPartition]) -> None:
+        self._offsets.revoke({(partition.topic, partition.partition) for partition in partitions})
+        self._lane_of.clear()
+        self._paused.clear()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in _REFUSALS:
+            self._failure = Refused(f"Kafka refused: {error.str()}; check kafka.sasl_username, its password and its rights")
+        elif error.fatal():
+            self._failure = TailraceError(f"Kafka: {error.str()}")
+        else:
+            log.debug("Kafka: %s", error.str())
+
+    def _raise_failure(self) -> None:
+        for lane in self._lanes:
+            if lane.failure:
+                raise lane.failure
+        if self._failure:
+            raise self._failure
+
+    def _say(self, before: Counter[str], elapsed_s: float) -> Counter[str]:
+        now = self._counts.total()
+        line = in_words(now - before, max(elapsed_s, 0.001), self._lag())
+        if line:
+            log.info(line)
+        return now
+
+    def _lag(self) -> int:
+        """Records of the assigned partitions behind the last settled one, as far as the client knows the ends without asking."""
+        lag = 0
+        for (topic, number), offset in self._offsets.settled().items():
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, number), cached=True)
+            lag += max(0, end - offset)
+        return lag

@@ -1,0 +1,89 @@
+"""Records that the index cannot hold, kept on `<source>.dead` with the server's reason."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from schemas.envelope import EventEnvelope, Patch, decode
+from schemas.place import Place, key
+from sinks.bulk import Record
+from tailrace.dead import DeadLetter
+from tailrace.errors import TailraceError
+from tailrace.kafka import MAX_RECORD_BYTES
+
+log = logging.getLogger("tailrace.sink")
+
+ROOM_FOR_HEADERS = 64 * 1024
+"""Bytes of a record that its key and headers may take."""
+
+
+class Interrupted(Exception):
+    """Work was given up because the sink stops or loses its partitions; nothing of it may be committed."""
+
+
+class DeadLetters:
+    """One producer for all lanes. `topics` names the dead letter topic of each topic that is read."""
+
+    def __init__(self, producer: Any, topics: Mapping[str, str]) -> None:
+        self._producer = producer
+        self._topics = topics
+        self._failure: str | None = None
+
+    def keep(self, record: Record, reason: str, message: str) -> None:
+        """Put a record on its way; `confirm` waits until Kafka has it."""
+        original, payload = _origin(record)
+        letter = DeadLetter(original, payload, "sink", reason, message, record.topic(), record.partition(), record.offset())
+        log.debug("dead letter %s from %s[%d]@%d: %s", reason, record.topic(), record.partition(), record.offset(), message)
+        self._producer.produce(
+            self._topics[record.topic()],
+            key=letter.key,
+            value=payload[: MAX_RECORD_BYTES - ROOM_FOR_HEADERS],
+            headers=letter.headers(),
+            on_delivery=self._delivered,
+        )
+
+    def confirm(self, cancelled: threading.Event) -> None:
+        """Return when Kafka holds every letter. Raises Interrupted, and TailraceError where Kafka will not take one."""
+        while self._producer.flush(0.5):
+            if cancelled.is_set():
+                raise Interrupted
+        if self._failure:
+            raise TailraceError(f"a dead letter cannot be kept: {self._failure}")
+
+    def _delivered(self, error: Any, message: Any) -> None:
+        if error is not None:
+            self._failure = f"{message.topic()}: {error.str()}"
+
+
+def _origin(record: Record) -> tuple[bytes, bytes]:
+    """Key and payload of a dead letter: the event's place in its file and its document as JSON, as far as the record tells them."""
+    value = record.value() or b""
+    try:
+        envelope = decode(value)
+    except ValueError:
+        return record.key() or b"", value
+    if isinstance(envelope, Patch):
+        return record.key() or b"", msgspec.json.encode(envelope._asdict())
+    if isinstance(envelope, EventEnvelope):
+        return _place_key(envelope.document) or record.key() or b"", envelope.document
+    return record.key() or b"", value
+
+
+class _Placed(msgspec.Struct):
+    """The common fields of a document that say where it came from."""
+
+    file: str
+    host: str
+    source: str
+    offset: int
+
+
+def _place_key(document: bytes) -> bytes | None:
+    try:
+        found = msgspec.json.decode(document, type=_Placed)
+    except msgspec.DecodeError:
+        return None
+    return key(Place(found.file, found.host, found.source), found.offset)

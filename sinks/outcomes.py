@@ -1,0 +1,106 @@
+"""What Elasticsearch's answer to a bulk request means, item by item.
+
+    done      the index holds it, or held it before (a `create` that found its document)
+    again     a later try can succeed: overload, missing shards, blocks, full disks
+    dead      no try can succeed: the document, its id or its mapping is wrong
+    refused   nothing can be written until a person changes something: privileges, missing indices that may not be created
+
+An item is one of `{"index": {"status": 201}}` and `{"update": {"status": 404, "error": {"type": …, "reason": …, "caused_by": {…}}}}`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from sinks.bulk import action
+
+Verdict = Literal["done", "again", "dead", "refused"]
+
+WAITS_FOR_A_PERSON_OR_A_DISK = frozenset(
+    {
+        "cluster_block_exception",  # 403 or 429: read-only, flood stage of the disk, no master
+        "validation_exception",  # 400: "this action would add [1] shards, but this cluster currently has [1000]/[1000] maximum"
+        "shard_not_found_exception",  # 404: a shard that moves
+    }
+)
+"""Errors that pass although their status says that the request is wrong."""
+
+PATCH_WITHOUT_DOCUMENT = "patch_without_document"
+"""Reason of a patch whose event is not in the index: it became a dead letter itself, or was deleted."""
+
+MAX_REASON = 2_000
+"""Characters of the server's words that are kept: it quotes documents at length."""
+
+
+class Dead(NamedTuple):
+    position: int
+    """In the request."""
+    reason: str
+    message: str
+
+
+class Answers(NamedTuple):
+    """The items of one answer, sorted. Positions are those of the request."""
+
+    again: list[int]
+    dead: list[Dead]
+    refusal: str | None
+    """The server's words where it refuses to write at all."""
+    cause: str | None
+    """Why the first of `again` has to be sent again."""
+
+
+def verdict(verb: str, status: int, error_type: str) -> Verdict:
+    """What one item's outcome means. `verb` is index, create or update; `error_type` is empty where there was no error."""
+    if status < 300:
+        return "done"
+    if error_type in WAITS_FOR_A_PERSON_OR_A_DISK or status in {408, 429} or status >= 500:
+        return "again"
+    if status == 409:
+        return "done" if verb == "create" else "again"
+    if status in {401, 403} or error_type == "index_not_found_exception":
+        return "refused"
+    return "dead"
+
+
+def sort(operations: Sequence[bytes], items: Sequence[Mapping[str, Any]]) -> Answers:
+    """Sort the items of an answer by what is to be done about them.
+
+    Order per document: once an operation must be sent again, all later ones of the same document must be, whatever became of them.
+    """
+    again: list[int] = []
+    dead: list[Dead] = []
+    cause: str | None = None
+    waiting: set[tuple[str, str]] = set()
+    for position, item in enumerate(items):
+        ((verb, result),) = item.items()
+        status = result["status"]
+        if status < 300 and not waiting:
+            continue
+        error = result.get("error") or {}
+        found = verdict(verb, status, error.get("type", ""))
+        about = action(operations[position])
+        document = about.index_name, about.id
+        if found == "again" or document in waiting:
+            waiting.add(document)
+            again.append(position)
+            cause = cause or f"{status} {in_words(error)}"
+        elif found == "refused":
+            return Answers([], [], f"{status} {in_words(error)} (index {about.index_name})", None)
+        elif found == "dead":
+            missing = error.get("type") == "document_missing_exception"
+            dead.append(Dead(position, PATCH_WITHOUT_DOCUMENT if missing else error.get("type", str(status)), in_words(error)))
+    return Answers(again, dead, None, cause)
+
+
+def in_words(error: Mapping[str, Any] | str) -> str:
+    """`type: reason: reason of the cause: …`."""
+    if isinstance(error, str):
+        return error[:MAX_REASON]
+    parts = [str(error.get("type", "error"))]
+    cause: Any = error
+    while isinstance(cause, Mapping):
+        reason = str(cause.get("reason", ""))
+        if reason and not any(reason in part for part in parts):
+            parts.append(reason)
+        cause = cause.get("caused_by")
+    return ": ".join(parts)[:MAX_REASON]

@@ -1,0 +1,170 @@
+"""Writes a batch: posts it until every item is in the index or in a dead letter.
+
+A batch is written alone by its lane, and what must be sent again goes before anything newer, so the operations of a document keep
+their order whatever fails.
+"""
+
+import logging
+import random
+import threading
+import time
+from typing import Any
+
+from elasticsearch import ApiError, Elasticsearch, TransportError, UnsupportedProductError
+
+from sinks import outcomes
+from sinks.bulk import Batch, Record
+from sinks.counts import Counts
+from sinks.dead_letters import DeadLetters, Interrupted
+from tailrace.errors import Refused, TailraceError
+
+log = logging.getLogger("tailrace.sink")
+
+PATH = "/_bulk"
+PARAMS = {"filter_path": "errors,items.*.status,items.*.error"}
+"""A tenth of the full answer; `status` stands in every item, so that their positions can be told."""
+HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"}
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 30.0
+SAY_EVERY_S = 10.0
+
+
+class _CannotHold(Exception):
+    """The server refuses the request as a whole because of what is in it: too large (413), or not valid (400)."""
+
+
+class _Later(Exception):
+    """The server cannot take the request now."""
+
+    def __init__(self, cause: str, not_before_s: float = 0.0) -> None:
+        super().__init__(cause)
+        self.not_before_s = not_before_s
+
+
+class Patience:
+    """Pauses between tries: exponential with full jitter, never shorter than the server asked for."""
+
+    def __init__(self, cancelled: threading.Event) -> None:
+        self._cancelled = cancelled
+        self._tries = 0
+        self._said = time.monotonic() - SAY_EVERY_S
+
+    def pause(self, cause: str, not_before_s: float = 0.0) -> None:
+        """Wait before the next try. Raises Interrupted when the sink gives up."""
+        self._tries += 1
+        now = time.monotonic()
+        if now - self._said >= SAY_EVERY_S:
+            log.warning("Elasticsearch does not take everything yet, trying on (try %d): %s", self._tries, cause)
+            self._said = now
+        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._tries, 16))
+        if self._cancelled.wait(max(not_before_s, random.uniform(0, longest))):
+            raise Interrupted
+
+
+class Writer:
+    """One lane's connection to the index."""
+
+    def __init__(self, client: Elasticsearch, url: str, dead_letters: DeadLetters, counts: Counts, cancelled: threading.Event) -> None:
+        self._client = client
+        self._url = url
+        self._dead_letters = dead_letters
+        self._counts = counts
+        self._cancelled = cancelled
+        self.retrying = False
+        """True while the server does not take what it was given."""
+
+    def write(self, batch: Batch) -> None:
+        """Return when every record of the batch is settled.
+
+        Raises Interrupted where the sink gives up meanwhile, Refused and TailraceError where no further try can help.
+        """
+        for record, unusable in batch.unusable:
+            self._dead_letters.keep(record, unusable.reason, str(unusable))
+        dead = len(batch.unusable) + self._write(batch.operations, batch.records)
+        if dead:
+            self._dead_letters.confirm(self._cancelled)
+        self._counts.add(documents=len(batch.operations) + len(batch.unusable) - dead, patches=batch.patches, dead=dead)
+
+    def _write(self, operations: list[bytes], records: list[Record]) -> int:
+        """Settle these operations; how many became dead letters."""
+        patience = Patience(self._cancelled)
+        dead = 0
+        try:
+            while operations:
+                try:
+                    answers = outcomes.sort(operations, self._post(operations))
+                except _CannotHold as error:
+                    return dead + self._split(operations, records, str(error))
+                except _Later as later:
+                    self._wait(patience, len(operations), str(later), later.not_before_s)
+                    continue
+                if answers.refusal:
+                    raise self._refused(answers.refusal)
+                for position, reason, message in answers.dead:
+                    self._dead_letters.keep(records[position], reason, message)
+                dead += len(answers.dead)
+                operations = [operations[position] for position in answers.again]
+                records = [records[position] for position in answers.again]
+                if operations:
+                    self._wait(patience, len(operations), answers.cause or "", 0.0)
+        finally:
+            self.retrying = False
+        return dead
+
+    def _split(self, operations: list[bytes], records: list[Record], cause: str) -> int:
+        """Halve a request that the server refuses as a whole, down to the one operation that is at fault."""
+        if len(operations) == 1:
+            self._dead_letters.keep(records[0], "refused_by_elasticsearch", cause)
+            return 1
+        middle = len(operations) // 2
+        return sum(self._write(operations[part], records[part]) for part in (slice(None, middle), slice(middle, None)))
+
+    def _wait(self, patience: Patience, amount: int, cause: str, not_before_s: float) -> None:
+        self.retrying = True
+        self._counts.add(retried=amount)
+        patience.pause(f"{amount:,} operations: {cause}", not_before_s)
+
+    def _post(self, operations: list[bytes]) -> list[dict[str, Any]]:
+        """The items of the answer, in the order of the operations; none where all went well."""
+        body = b"".join(operations)
+        self._counts.add(requests=1, bytes=len(body))
+        try:
+            answer = self._client.perform_request("POST", PATH, params=PARAMS, headers=HEADERS, body=body).body
+        except UnsupportedProductError as error:
+            raise TailraceError(f"what answers at {self._url} is no Elasticsearch: {error}; check elasticsearch.url") from None
+        except ApiError as error:
+            raise self._in_place_of(error) from None
+        except TransportError as error:
+            raise _Later(f"{self._url}: {error}") from None
+        if not answer["errors"]:
+            return []
+        items: list[dict[str, Any]] = answer["items"]
+        if len(items) != len(operations):
+            raise _Later(f"{self._url} answered {len(items)} of {len(operations)} operations")
+        return items
+
+    def _in_place_of(self, error: ApiError) -> Exception:
+        """What an answer to the request as a whole means."""
+        status = error.meta.status
+        body = error.body
+        cause = f"{status} {outcomes.in_words(body.get('error', {}) if isinstance(body, dict) else str(body))}"
+        if status in {408, 429} or status >= 500:
+            return _Later(cause, _retry_after(error.meta.headers.get("retry-after")))
+        if status in {400, 413}:
+            return _CannotHold(cause)
+        return self._refused(cause)
+
+    def _refused(self, cause: str) -> Refused:
+        return Refused(
+            f"Elasticsearch at {self._url} refused to write: {cause}; "
+            "check elasticsearch.username and its password or elasticsearch.api_key, and their privileges on the indices"
+        )
+
+
+def _retry_after(header: str | None) -> float:
+    """Seconds that the server asks for; a date (which proxies may send) counts as none."""
+    try:
+        return min(float(header or 0), 600.0)
+    except ValueError:
+        return 0.0
