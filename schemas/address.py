@@ -26,8 +26,12 @@ def parse_address(text: str) -> Address | None:
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
-@lru_cache(maxsize=65_536)
 def canonical_address(text: str) -> str | None:
     """The address in lower case and shortest form (RFC 5952), or None. Cached: it costs 3 us, a repeated one 0.1 us."""
+    return _canonical(text) if len(text) <= LONGEST else None
+
+
+@lru_cache(maxsize=65_536)
+def _canonical(text: str) -> str | None:
     address = parse_address(text)
     return str(address) if address is not None else None

@@ -116,6 +116,8 @@ class Source:
     session_gap_ms: int = 3_600_000
     address_field: str | None = None
     user_agent_field: str | None = None
+    user_agent_kinds: frozenset[str] | None = None
+    """Kinds of events that ought to carry an agent, so that one without it is matched as an empty agent; None: all."""
     subject_field: str | None = None
     client_class: bool = False
     """True: addresses are classed as own, private or public (field `client_class`), and `own_networks` tags nothing: a campus's

@@ -11,10 +11,12 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from schemas.address import LONGEST as LONGEST_ADDRESS
 from schemas.address import Address, parse_address
 from schemas.event import Event
 from schemas.source import Source
-from streams.agents import LONGEST, Agents, read_agents
+from streams.agents import LONGEST as LONGEST_AGENT
+from streams.agents import Agents, read_agents
 from streams.geography import locate, open_asn, open_city, operator
 from streams.networks import Networks, read_networks
 from streams.watched import Content, Watched, listed
@@ -72,14 +74,14 @@ class Enricher:
         source, document = self._source, event.document
         tags: list[str] = document.setdefault("tags", [])
         if source.address_field is not None:
-            verdict = self._about_address(_text(document.get(source.address_field)))
+            verdict = self._about_address(_text(document.get(source.address_field))[: LONGEST_ADDRESS + 1])
             tags += verdict.tags
             if verdict.geoip:
                 document["geoip"] = verdict.geoip
             if verdict.client_class is not None:
                 document["client_class"] = verdict.client_class
-        if source.user_agent_field is not None:
-            tags += self._about_agent(_text(document.get(source.user_agent_field))[:LONGEST])
+        if source.user_agent_field is not None and (source.user_agent_kinds is None or event.kind in source.user_agent_kinds):
+            tags += self._about_agent(_text(document.get(source.user_agent_field))[:LONGEST_AGENT])
         if source.subject_field is not None and _text(document.get(source.subject_field)) in _content(self._subjects, _NO_SUBJECTS):
             tags.append("d1_admin_subject")
         return event

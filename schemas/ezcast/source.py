@@ -29,6 +29,10 @@ def source(name: str, settings: SourceSettings) -> Source:
         ordered_by_file=True,
         address_field="ip",
         user_agent_field="user_agent",
+        user_agent_kinds=frozenset(
+            action for action, forms in catalogue.forms.items() if any("user_agent" in form.fields for form in forms)
+        ),
+        client_class=True,
         local_timezone=settings.timezone,
     )
 
