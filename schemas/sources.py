@@ -16,6 +16,23 @@ _MODULES: dict[Format, str] = {
     "regex": "schemas.custom",
 }
 
+_DEFAULTS = SourceSettings()
+_OWN_KEYS = (
+    "record_start",
+    "delimiter",
+    "columns",
+    "pattern",
+    "types",
+    "time",
+    "time_format",
+    "client",
+    "id",
+    "kind",
+    "address",
+    "user_agent",
+)
+"""Keys that describe a record, which the built-in formats know by themselves."""
+
 
 def build(name: str, settings: SourceSettings) -> Source:
     """The source that a block `[sources.NAME]` describes.
@@ -25,6 +42,8 @@ def build(name: str, settings: SourceSettings) -> Source:
     if settings.format is None:
         raise ValueError(f"format: missing; one of {', '.join(_MODULES)}")
     _check_zone(settings.timezone)
+    if _MODULES[settings.format] != "schemas.custom":
+        _check_own(settings)
     module = import_module(_MODULES[settings.format])  # only the format asked for: a producer host has few packages
     source: Source = module.source(name, settings)
     return replace(
@@ -40,6 +59,12 @@ def _check_zone(zone: str) -> None:
         ZoneInfo(zone)
     except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError; "" and "../x" are the other two
         raise ValueError(f'timezone: "{zone}" is no zone of the IANA database; write one such as "Europe/Brussels" or "UTC"') from None
+
+
+def _check_own(settings: SourceSettings) -> None:
+    for key in _OWN_KEYS:
+        if getattr(settings, key) != getattr(_DEFAULTS, key):
+            raise ValueError(f'{key}: format = "{settings.format}" fixes this; only delimited, json and regex take it: leave it out')
 
 
 def _duration(key: str, text: str) -> float:
