@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaException
 
-from infra.servers import Servers, named, start
+from infra import city
+from infra.progress import seldom
+from infra.servers import Servers, obtain
 from tailrace import kafka, search
-from tailrace.settings import OTHER_VARIABLES, PREFIX, Elasticsearch, Kafka, Settings
+from tailrace.settings import OTHER_VARIABLES, PREFIX, Elasticsearch, Kafka, Settings, load
 
 REPOSITORY = Path(__file__).parent.parent
 NAMED = (f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS", f"{PREFIX}ELASTICSEARCH_URL")
@@ -46,8 +48,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def servers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """A real Kafka and a real Elasticsearch; they are shared, so use the names of `settings`."""
     given = pytestconfig.stash[_named_by_caller]
-    if given and len(given) < len(NAMED):
-        pytest.exit(f"set both {NAMED[0]} and {NAMED[1]}, or neither", returncode=pytest.ExitCode.USAGE_ERROR)
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
 
@@ -55,8 +55,7 @@ def servers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
         with capture.global_and_fixture_disabled():
             terminal.write_line(line)
 
-    found = named(given[NAMED[0]], given[NAMED[1]]) if given else start(tmp_path_factory.mktemp("servers"), say)
-    with found:
+    with obtain(load(environ=given), tmp_path_factory.mktemp("servers"), seldom(say), given) as found:
         pytestconfig.stash[_used] = f"Kafka {found.bootstrap_servers}, Elasticsearch {found.url} ({found.how})"
         yield found
 
@@ -83,6 +82,15 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data: {folder} is not there; set TAILRACE_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def city_database() -> Path:
+    """A MaxMind City database, of 2018."""
+    found = city.city_database()
+    if found is None:
+        pytest.skip("no City database: install maxminddb-geolite2, which is among the development dependencies")
+    return found
 
 
 def _delete_topics(own: Kafka) -> None:
