@@ -1,0 +1,50 @@
+"""`tailrace stream`."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from tailrace import kafka, options
+from tailrace.settings import Settings
+from tailrace.sources import load_sources
+from tailrace.supervisor import Supervisor
+
+ROLES = ("parse", "sessionize")
+
+
+@click.command()
+@click.argument("role", type=click.Choice(ROLES), required=False)
+@options.sources
+@options.wait
+@options.pass_settings
+def stream(settings: Settings, role: str | None, source_names: tuple[str, ...], wait_s: float) -> None:
+    """Parse, enrich and sessionize with Faust workers.
+
+    With ROLE, `parse` or `sessionize`, one worker runs in this process; more of them, here or elsewhere, share the partitions.
+    Without, one of each runs under a supervisor that restarts what dies. Runs until SIGTERM or Ctrl-C.
+    """
+    names = options.chosen(settings, source_names)
+    if role is None:
+        _run_both(names, wait_s)
+        return
+    sources = load_sources(settings, names)
+    kafka.ensure_topics(kafka.connect(settings.kafka, wait_s), settings.kafka, names)
+    # Faust takes a second to import, which neither --help nor the supervisor should cost.
+    from streams import worker
+
+    build = import_module(f"streams.{role}").build
+    worker.run(settings, lambda: build(settings, list(sources.values())))
+
+
+def _run_both(names: Sequence[str], wait_s: float) -> None:
+    context = click.get_current_context().find_root()
+    command = [sys.executable, "-m", "tailrace.cli", "--log-level", context.params["log_level"]]
+    if context.obj is not None:
+        command += ["--config", str(context.obj)]
+    chosen = [argument for name in names for argument in ("--source", name)]
+    commands = {role: [*command, "stream", role, *chosen, "--wait", f"{wait_s}s"] for role in ROLES}
+    with Supervisor(commands, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as children:
+        children.run()

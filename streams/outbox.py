@@ -1,0 +1,114 @@
+"""What batches produce, on its way to Kafka, and the word that Kafka holds it.
+
+A batch's outputs are handed over together; its callback runs when the last of them is acknowledged. A delivery that fails
+for good fails the worker: nothing after it is acknowledged, so the batch is read again by whoever comes next.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from tailrace import kafka
+from tailrace.errors import TailraceError
+from tailrace.settings import Kafka
+
+POLL_S = 0.005
+"""Between two looks for acknowledgements, while any are outstanding."""
+QUEUE_RECORDS = 200_000
+"""In librdkafka's queue; a batch that finds it full waits. With `QUEUE_KIB` this bounds the memory of what is in flight."""
+QUEUE_KIB = 256 * 1024
+
+
+class Output(NamedTuple):
+    """A record to produce."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    partition: int = -1
+    """-1: by the key (murmur2, as Java clients do)."""
+    headers: list[tuple[str, bytes]] | None = None
+
+
+class Undelivered(TailraceError):
+    """Kafka refused a record for good: the worker stops, and what it had not committed is read again."""
+
+
+Acknowledged = Callable[[Message], None]
+"""Called with each record that Kafka holds."""
+
+
+class _Shipment:
+    """One batch's outputs: counts acknowledgements down."""
+
+    __slots__ = ("_each", "_fail", "_pending", "_then")
+
+    def __init__(self, pending: int, then: Callable[[], None], fail: Callable[[BaseException], None], each: Acknowledged | None) -> None:
+        self._pending = pending
+        self._then = then
+        self._fail = fail
+        self._each = each
+
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._fail(Undelivered(f"Kafka did not take a record for {message.topic()} [{message.partition()}]: {error.str()}"))
+            return
+        if self._each is not None:
+            self._each(message)
+        self._pending -= 1
+        if not self._pending:
+            self._then()
+
+
+class Outbox:
+    """The worker's producer. All methods belong to the event loop's thread, and so do the callbacks."""
+
+    def __init__(self, settings: Kafka, fail: Callable[[BaseException], None]) -> None:
+        self._fail = fail
+        self._producer = Producer(
+            kafka.producer_config(
+                settings,
+                partitioner="murmur2_random",
+                queue_buffering_max_messages=QUEUE_RECORDS,
+                queue_buffering_max_kbytes=QUEUE_KIB,
+            )
+        )
+        self._outstanding = asyncio.Event()
+
+    async def send(self, outputs: Sequence[Output], then: Callable[[], None], each: Acknowledged | None = None) -> None:
+        """Produce in order; `then` runs once Kafka holds all. Waits while librdkafka's queue is full.
+
+        `then` runs at once where there is nothing to send.
+        """
+        if not outputs:
+            then()
+            return
+        delivered = _Shipment(len(outputs), then, self._fail, each).delivered
+        produce = self._producer.produce
+        for topic, key, value, partition, headers in outputs:
+            while True:
+                try:
+                    produce(topic, value, key, partition, delivered, headers=headers)
+                    break
+                except BufferError:
+                    self._outstanding.set()
+                    await asyncio.sleep(POLL_S)
+                except KafkaException as error:
+                    raise Undelivered(f"cannot produce to {topic}: {error.args[0].str()}") from None
+        self._outstanding.set()
+
+    async def poll(self) -> None:
+        """Serve acknowledgements for ever; the worker runs this as a task."""
+        while True:
+            await self._outstanding.wait()
+            self._producer.poll(0)
+            if len(self._producer):
+                await asyncio.sleep(POLL_S)
+            else:
+                self._outstanding.clear()
+
+    def __len__(self) -> int:
+        """Records that Kafka has not acknowledged yet."""
+        return len(self._producer)

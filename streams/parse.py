@@ -1,0 +1,165 @@
+"""`tailrace stream parse`: raw records to enriched events, one agent per source. It keeps no state that matters.
+
+<source>.raw ──▶ <source>.events, keyed by client
+            └──▶ <source>.dead
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import orjson
+from aiokafka import ConsumerRecord
+from confluent_kafka import TopicPartition
+from faust.types import EventT
+
+from schemas.envelope import EventEnvelope, encode_event
+from schemas.event import Dead, Event
+from schemas.localtime import UnknownPast
+from schemas.place import Place, split_key
+from schemas.source import Source
+from streams.app import batches, make_app
+from streams.enrich import Enricher
+from streams.lookback import Clocks, Wind, winder
+from streams.outbox import Output
+from streams.worker import Worker
+from tailrace import kafka
+from tailrace.dead import DeadLetter
+from tailrace.settings import Settings
+
+DAY_MS = 86_400_000
+LONGEST_ID = 512
+"""Bytes of an `_id` that Elasticsearch takes."""
+LONGEST_CLIENT = 1_024
+"""Bytes of a client: it is the key of every record of the client."""
+LONGEST_VALUE = kafka.MAX_RECORD_BYTES - 64 * 1024
+"""Bytes of a value that fit into a record together with key and headers."""
+
+
+class Refusal(Exception):
+    """An event that cannot go on: reason and message of its dead letter."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Parser:
+    """Turns the raw records of one source into outputs."""
+
+    def __init__(self, source: Source, events_topic: str, dead_topic: str, enrich: Callable[[Event], Event]) -> None:
+        self._source = source
+        self._events_topic = events_topic
+        self._dead_topic = dead_topic
+        self._enrich = enrich
+        self.clocks = Clocks(source.local_timezone) if source.local_timezone else None
+
+    def run(self, records: Sequence[ConsumerRecord], start: int, outputs: list[Output]) -> int | None:
+        """Append what comes of `records[start:]` to `outputs`, and return None.
+
+        Returns the index of a record whose file's clock must be wound first (`streams.lookback`); go on from there then.
+        """
+        for index in range(start, len(records)):
+            record = records[index]
+            try:
+                place, offset = split_key(record.key or b"")
+            except ValueError as error:
+                dead = Dead("foreign_key", f"the key names no place in a file: {error}", record.value or b"", 0)
+                outputs.append(self._dead(record, record.key or b"", dead))
+                continue
+            try:
+                self._record(record, place, offset, outputs)
+            except UnknownPast:
+                return index
+        return None
+
+    def _record(self, record: ConsumerRecord, place: Place, offset: int, outputs: list[Output]) -> None:
+        """One raw record. Whatever goes wrong with it becomes a dead letter of its own: neighbours are unaffected."""
+        clock = self.clocks.of((record.partition, place.file)) if self.clocks is not None else None
+        value = record.value or b""
+        try:
+            parsed = self._source.parse(value, place, offset, clock)
+        except UnknownPast:
+            raise
+        except Exception as error:
+            parsed = [_defect(error, value, offset)]
+        for item in parsed:
+            if isinstance(item, Event):
+                try:
+                    outputs.append(self._event(record, item))
+                    continue
+                except Refusal as refusal:
+                    item = Dead(refusal.reason, str(refusal), value, offset)
+                except Exception as error:
+                    item = _defect(error, value, offset)
+            outputs.append(self._dead(record, b"%b@%d" % (record.key.rpartition(b"@")[0], item.offset), item))
+
+    def _event(self, record: ConsumerRecord, event: Event) -> Output:
+        time = event.time
+        if time is not None:
+            if time < self._source.earliest_ms:
+                raise Refusal("implausible_time", f"stamped earlier than {self._source.settings.earliest}")
+            if time > record.timestamp + DAY_MS and record.timestamp >= 0:
+                raise Refusal("implausible_time", "stamped more than a day later than Kafka received it")
+        event = self._enrich(event)
+        identity, client = event.id, event.client
+        key = (identity if client is None else client).encode()
+        if len(identity) * 4 > LONGEST_ID and len(identity.encode()) > LONGEST_ID:
+            raise Refusal("id_too_long", f"an id of more than {LONGEST_ID} bytes")
+        if client is not None and len(key) > LONGEST_CLIENT:
+            raise Refusal("client_too_long", f"a client of more than {LONGEST_CLIENT} bytes")
+        value = encode_event(EventEnvelope(identity, time, client, event.kind, None, False, orjson.dumps(event.document)))
+        if len(value) > LONGEST_VALUE:
+            raise Refusal("too_large", f"the event takes {len(value):,} bytes, more than a record can hold")
+        return Output(self._events_topic, key, value)
+
+    def _dead(self, record: ConsumerRecord, key: bytes, dead: Dead) -> Output:
+        letter = DeadLetter(
+            key, dead.payload[:LONGEST_VALUE], "parse", dead.reason, dead.message, record.topic, record.partition, record.offset
+        )
+        return Output(self._dead_topic, key, letter.payload, headers=letter.headers())
+
+
+def _defect(error: Exception, value: bytes, offset: int) -> Dead:
+    return Dead("exception", f"{type(error).__name__}: {error}"[:1000], value, offset)
+
+
+class ParseAgent:
+    """Gives batches to a parser, winds clocks, sends what comes of it."""
+
+    def __init__(self, worker: Worker, parser: Parser, wind: Wind | None) -> None:
+        self._worker = worker
+        self._parser = parser
+        self._wind = wind
+        self._generation = -1
+
+    async def __call__(self, event: EventT) -> None:
+        message = event.message
+        clocks = self._parser.clocks
+        if clocks is not None and message.generation_id != self._generation:
+            self._generation = message.generation_id
+            clocks.clear()
+        records: Sequence[ConsumerRecord] = event.value
+        outputs: list[Output] = []
+        at = self._parser.run(records, 0, outputs)
+        while at is not None and clocks is not None and self._wind is not None:
+            record = records[at]
+            place, offset = split_key(record.key)
+            where = TopicPartition(record.topic, record.partition, record.offset)
+            clocks.set((record.partition, place.file), await asyncio.to_thread(self._wind, where, place.file, offset))
+            at = self._parser.run(records, at, outputs)
+        await self._worker.outbox.send(outputs, event.ack)
+
+
+def build(settings: Settings, sources: Sequence[Source]) -> Worker:
+    """The worker of the role parse for these sources.
+
+    Raises ConfigError where a source's lists cannot be used.
+    """
+    app = make_app(settings, "parse")
+    worker = Worker(settings, app)
+    for source in sources:
+        raw, events, dead = (kafka.topic(settings.kafka, source.name, kind) for kind in ("raw", "events", "dead"))
+        parser = Parser(source, events, dead, Enricher(source).enrich)
+        wind = winder(settings.kafka, source, source.local_timezone) if source.local_timezone else None
+        worker.agent(batches(app, raw), f"parse-{source.name}", ParseAgent(worker, parser, wind))
+    return worker

@@ -1,0 +1,123 @@
+"""One Faust app in this process, from start to a clean end or a clear failure.
+
+Faust's own command and `faust.Worker` set up logging, banners and signal handlers of their own; here the app is an
+ordinary service on an event loop of ours. Whatever fails for good ends the process with a non-zero exit code, so that its
+supervisor restarts it and it reads again from the committed offsets: Faust itself would restart an agent and go on with the
+next message, or go on doing nothing.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+import faust
+import uvloop
+from faust.types import EventT, StreamT, TopicT
+
+from streams.outbox import Outbox
+from streams.watchdog import Watchdog
+from tailrace.errors import TailraceError
+from tailrace.settings import Settings
+
+log = logging.getLogger("tailrace.stream")
+
+STOP_S = 40.0
+"""For a stop in good order; beyond it the process ends as if killed, which loses nothing."""
+
+Handle = Callable[[EventT], Awaitable[None]]
+"""Works on the batch of an event. Must see to it that `event.ack()` is called once Kafka holds all that came of it."""
+
+
+class Worker:
+    """An app, its producer, and what went wrong."""
+
+    def __init__(self, settings: Settings, app: faust.App) -> None:
+        self.settings = settings
+        self.app = app
+        self.outbox = Outbox(settings.kafka, self.fail)
+        self._end = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """End the process with this error. The first one counts."""
+        if self._failure is None:
+            self._failure = error
+        self._end.set()
+
+    def stop(self) -> None:
+        """End in good order."""
+        self._end.set()
+
+    def agent(self, topic: TopicT, name: str, handle: Handle) -> None:
+        """Give each batch of a topic to `handle`, one at a time, in order."""
+
+        async def work(stream: StreamT) -> None:
+            stream.enable_acks = False  # `handle` acknowledges, later than this loop
+            events: AsyncIterator[EventT] = stream.events()
+            async for event in events:
+                try:
+                    await handle(event)
+                except Exception as error:
+                    self.fail(error)
+                    raise
+
+        self.app.agent(topic, name=name)(work)
+
+    async def run(self) -> None:
+        """Work until SIGTERM or Ctrl-C. Raises what made the worker fail."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        tasks = [loop.create_task(task) for task in (self.outbox.poll(), self._start(), self._watch_crash())]
+        watchdog = Watchdog(self.settings.kafka, self.app)
+        watchdog.start()
+        try:
+            await self._end.wait()
+            await asyncio.wait_for(self.app.stop(), STOP_S)
+        except TimeoutError:
+            self.fail(TailraceError(f"the worker did not stop within {STOP_S:.0f} s"))
+        finally:
+            watchdog.stop()
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        if self._failure is not None:
+            raise self._failure
+
+    async def _start(self) -> None:
+        """Returns when tables are recovered. What happens then is the business of Faust's own tasks."""
+        try:
+            await self.app.start()
+        except Exception as error:
+            self.fail(error)
+
+    async def _watch_crash(self) -> None:
+        await self.app._crashed.wait()
+        self.fail(self.app.crash_reason or TailraceError("the worker crashed"))
+
+
+def run(settings: Settings, build: Callable[[], Worker]) -> None:
+    """Build a worker on its event loop and run it to its end.
+
+    Raises TailraceError for what a person can mend; other exceptions are defects.
+    """
+
+    async def main() -> None:
+        worker = build()
+        log.info("%s starts, process %d", worker.app.conf.id, os.getpid())
+        await worker.run()
+        log.info("%s has stopped", worker.app.conf.id)
+
+    _quieten()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+def _quieten() -> None:
+    """Faust and aiokafka narrate; what an operator needs is said by us, or is a warning."""
+    for name in ("faust", "mode", "aiokafka", "streams.transport", "streams.table"):  # mode logs by the module of the subclass
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
