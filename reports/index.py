@@ -6,6 +6,7 @@ from typing import Any
 from elasticsearch import ApiError, AuthorizationException, Elasticsearch, TransportError
 
 from reports import queries
+from schemas.source import Source
 from schemas.sources import build
 from tailrace.errors import Refused, TailraceError, Unreachable
 from tailrace.settings import Settings
@@ -18,9 +19,15 @@ Ask = Callable[[queries.Body], Iterator[Bucket]]
 def pattern(settings: Settings, source: str) -> str:
     """The indices of a source as its users see them, `ezcast-*`, without those of other sources whose names begin alike."""
     prefix = settings.elasticsearch.index_prefix
-    indices = {name: prefix + build(name, block).index for name, block in settings.sources.items()}
-    own = indices.pop(source)
-    return ",".join([f"{own}-*", *(f"-{other}-*" for other in sorted(set(indices.values())) if other.startswith(f"{own}-"))])
+    own = build(source, settings.sources[source]).index
+    others = {build(name, block).index for name, block in settings.sources.items()}
+    return ",".join([f"{prefix}{own}-*", *(f"-{prefix}{other}-*" for other in sorted(others) if other.startswith(f"{own}-"))])
+
+
+def sharing(settings: Settings, source: Source) -> list[Source]:
+    """Other sources that write to the same indices."""
+    others = [build(name, block) for name, block in settings.sources.items() if name != source.name]
+    return [other for other in others if other.index == source.index]
 
 
 def search(client: Elasticsearch, index: str, body: queries.Body) -> dict[str, Any]:
@@ -55,6 +62,44 @@ def asker(client: Elasticsearch, index: str) -> Ask:
 def holds_events(client: Elasticsearch, index: str) -> bool:
     found = search(client, index, {"size": 0, "track_total_hits": 1, "terminate_after": 1})
     return bool(found["hits"]["total"]["value"])
+
+
+IDS_PAGE = 10_000
+"""Ids per answer: the most that the server gives at once (index.max_result_window)."""
+KEEP_ALIVE = "2m"
+"""How long the server keeps a point in time between two pages."""
+
+
+def refresh(client: Elasticsearch, index: str) -> None:
+    """Make what has been written searchable, where the user may; else it takes the index's refresh interval."""
+    try:
+        client.indices.refresh(index=index, ignore_unavailable=True, allow_no_indices=True)
+    except AuthorizationException:
+        return
+
+
+def ids(client: Elasticsearch, index: str) -> Iterator[tuple[str, str]]:
+    """Id and index of every document, as of now."""
+    pit = client.open_point_in_time(index=index, keep_alive=KEEP_ALIVE, ignore_unavailable=True)["id"]
+    body: queries.Body = {"size": IDS_PAGE, "track_total_hits": False, "source": False, "sort": ["_shard_doc"]}
+    try:
+        while True:
+            page = client.search(**body, pit={"id": pit, "keep_alive": KEEP_ALIVE}, allow_partial_search_results=False)
+            pit, hits = page["pit_id"], page["hits"]["hits"]
+            for hit in hits:
+                yield hit["_id"], hit["_index"]
+            if len(hits) < IDS_PAGE:
+                return
+            body["search_after"] = hits[-1]["sort"]
+    finally:
+        client.close_point_in_time(id=pit)
+
+
+def where(client: Elasticsearch, index: str, wanted: list[str]) -> Iterator[tuple[str, str]]:
+    """Id and index of those documents, of at most `IDS_PAGE` ids, that are there."""
+    body: queries.Body = {"size": IDS_PAGE, "track_total_hits": False, "source": False, "query": {"ids": {"values": wanted}}}
+    for hit in search(client, index, body)["hits"]["hits"]:
+        yield hit["_id"], hit["_index"]
 
 
 def _reason(error: ApiError) -> str:

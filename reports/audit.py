@@ -1,0 +1,244 @@
+"""The proof that every record of every file arrived once: disk, Kafka and index compared, source by source.
+
+The files are read first, then the raw topic, then the index and the dead letters, in the order that data takes. So what a
+later stage lacks was on its way at best; such events get time to arrive before they are called missing.
+"""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from confluent_kafka import Message
+from elasticsearch import Elasticsearch
+
+from reports import disk, index
+from reports.coverage import altered, covers, identify, lacking
+from reports.findings import NAMED, FileAudit, Named, Problem, SourceAudit, totals
+from reports.ledger import Account, Fate, Ledger, Parse
+from reports.topics import TopicReader
+from schemas.localtime import LocalClock
+from schemas.place import Place, split_key
+from schemas.source import Source
+from schemas.sources import build
+from tailrace.kafka import topic
+from tailrace.settings import Settings
+
+Say = Callable[[str], None]
+"""Told how far a long stage is, with lines that end in `…`."""
+
+
+def audit_source(settings: Settings, name: str, client: Elasticsearch, *, allow_lag: bool, settle_s: float, say: Say) -> SourceAudit:
+    """Raises Unreachable and Refused where a server cannot be read."""
+    return _Audit(settings, name, client, say).run(allow_lag, settle_s)
+
+
+def _parser(source: Source) -> Parse:
+    clock = _EitherHour(source.local_timezone) if source.local_timezone else None
+    return lambda value, place, offset: source.parse(value, place, offset, clock)
+
+
+class _EitherHour(LocalClock):
+    """Resolves every stamp by itself: whether an hour that occurs twice is its first or second pass changes no id."""
+
+    def resolve(self, stamp: str, offset: int) -> tuple[int, int | None]:
+        return LocalClock(self.zone).resolve(stamp, 0)
+
+
+class _Audit:
+    """One pass over one source: what was found so far."""
+
+    def __init__(self, settings: Settings, name: str, client: Elasticsearch, say: Say) -> None:
+        self.settings, self.client, self.say = settings, client, say
+        self.source = build(name, settings.sources[name])
+        self.indices = index.pattern(settings, name)
+        self.raw, self.dead = (TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "dead"))
+        self.ledger = Ledger(_parser(self.source))
+        self.problems: list[Named] = []
+        self.counts: Counter[Problem] = Counter()
+
+    def run(self, allow_lag: bool, settle_s: float) -> SourceAudit:
+        try:
+            files = list(self._read_disk())
+            for place, offset, value in self._placed(self.raw, "raw records"):
+                self.ledger.record(place, offset, value)
+            self._read_index(settle_s)
+        finally:
+            self.raw.close()
+            self.dead.close()
+        audits = self._compare(files, allow_lag)
+        self._name_events({audit.file: audit.path for audit in audits})
+        unexplained = self.counts["foreign"] + self.counts["no_place"] + self.counts["unreadable"]
+        return SourceAudit(
+            source=self.source.name,
+            clean=all(audit.clean for audit in audits) and not unexplained,
+            files=sorted(audits, key=lambda audit: (audit.path, audit.file)),
+            totals=totals(audits),
+            foreign=self.counts["foreign"],
+            no_place=self.counts["no_place"],
+            unreadable=self.counts["unreadable"],
+            problems=self.problems,
+        )
+
+    def _read_disk(self) -> Iterator[disk.DiskFile]:
+        for path in disk.paths(self.source.settings):
+            self.say(f"{self.source.name}: reading {path}…")
+            try:
+                yield disk.read(path, self.source.record_start)
+            except OSError as error:
+                self._name(Named("unreadable", path=path, message=error.strerror))
+
+    def _placed(self, reader: TopicReader, what: str) -> Iterator[tuple[Place, int, bytes]]:
+        """Place, offset and value of a topic's records; those whose key names no place are a problem of the raw topic."""
+        waiting, message = reader.waiting(), None
+        for count, message in enumerate(reader.records()):
+            if count % 10_000 == 0:
+                self.say(f"{self.source.name}: {count:,} of {waiting:,} {what}…")
+            try:
+                place, offset = split_key(message.key() or b"")
+            except ValueError:
+                if reader is self.raw:
+                    self._name(Named("no_place", message=_position(message)))
+                continue
+            yield place, offset, message.value() or b""
+
+    def _read_dead(self) -> None:
+        for place, offset, _ in self._placed(self.dead, "dead letters"):
+            self.ledger.dead_letter(place, offset)
+
+    def _read_index(self, settle_s: float) -> None:
+        index.refresh(self.client, self.indices)
+        for count, (id, name) in enumerate(index.ids(self.client, self.indices)):
+            if count % index.IDS_PAGE == 0:
+                self.say(f"{self.source.name}: {count:,} documents…")
+            self.ledger.document(id, name)
+        self._read_dead()
+        self._settle(settle_s)
+        self._explain_foreign()
+
+    def _explain_foreign(self) -> None:
+        """Documents of records that were written meanwhile, and of other sources that share the index, are not foreign."""
+        if self.ledger.foreign:
+            for place, offset, value in self._placed(self.raw, "raw records"):
+                self.ledger.explain(_parser(self.source)(value, place, offset))
+        for source in index.sharing(self.settings, self.source) if self.ledger.foreign else ():
+            with closing(TopicReader(self.settings.kafka, topic(self.settings.kafka, source.name, "raw"))) as reader:
+                for place, offset, value in self._placed(reader, f"raw records of {source.name}, which shares the index"):
+                    self.ledger.explain(_parser(source)(value, place, offset))
+
+    def _settle(self, settle_s: float) -> None:
+        """Give events that are on their way time, as long as they keep arriving."""
+        missing = self._missing()
+        deadline = time.monotonic() + settle_s
+        while missing and time.monotonic() < deadline:
+            self.say(f"{self.source.name}: waiting for {len(missing):,} events that are not in the index…")
+            time.sleep(min(1.0, settle_s))
+            index.refresh(self.client, self.indices)
+            for start in range(0, len(missing), index.IDS_PAGE):
+                for id, name in index.where(self.client, self.indices, missing[start : start + index.IDS_PAGE]):
+                    self.ledger.document(id, name)
+            self._read_dead()
+            left = self._missing()
+            if len(left) < len(missing):
+                deadline = time.monotonic() + settle_s
+            missing = left
+
+    def _missing(self) -> list[str]:
+        return [event.id for event in self.ledger.owed() if event.fate == "missing"]
+
+    def _compare(self, files: list[disk.DiskFile], allow_lag: bool) -> list[FileAudit]:
+        fates = self.ledger.fates()
+        dead: dict[str, set[int]] = defaultdict(set)
+        for file, offset in self.ledger.dead:
+            dead[file].add(offset)
+        audits, seen = [], set()
+        for found in files:
+            id = identify(found, files, self.ledger.accounts)
+            if id in seen:
+                continue  # the same file under a second name
+            seen.add(id)
+            audits.append(self._audit_file(id, found, fates, dead[id]))
+        audits += [self._audit_file(id, None, fates, dead[id]) for id in self.ledger.accounts.keys() - seen]
+        for audit in audits:
+            lost = audit.missing + audit.double + audit.dead_letters_missing + audit.altered + audit.missing_bytes
+            audit.clean = not lost and (allow_lag or not audit.not_shipped_bytes)
+        return audits
+
+    def _audit_file(self, id: str, found: disk.DiskFile | None, fates: dict[str, Counter[Fate]], dead: set[int]) -> FileAudit:
+        account = self.ledger.accounts.get(id)
+        audit = FileAudit(
+            path=found.path if found else account.place.path if account else "",
+            file=id,
+            host=account.place.host if account else None,
+            on_disk=found is not None,
+            bytes=found.size if found else None,
+            records=len(found.starts) if found else None,
+            dead=len(dead),
+        )
+        if account:
+            met = fates[id]
+            audit.shipped, audit.repeated, audit.repeated_events = len(account.records), account.repeated, account.repeated_events
+            audit.events, audit.missing, audit.double = met.total(), met["missing"], met["double"]
+            audit.indexed = met["indexed"] + met["double"]
+            undead = sorted(account.dead_due - dead)
+            audit.dead_letters_missing = len(undead)
+            audit.altered = len(account.conflicting)
+            for offset in undead:
+                self._name(Named("dead_letter_missing", file=id, path=audit.path, offset=offset))
+            for offset in account.conflicting:
+                self._name(Named("conflicting", file=id, path=audit.path, offset=offset))
+        self._cover(audit, found, account, dead)
+        return audit
+
+    def _cover(self, audit: FileAudit, found: disk.DiskFile | None, account: Account | None, dead: set[int]) -> None:
+        """Which bytes of the file Kafka lacks. A record that is a dead letter only (too large for Kafka) is accounted for."""
+        spans = account.spans() if account else []
+        shipped_end = max([end for _, end in spans[-1:]] + [offset + 1 for offset in dead], default=0)
+        if found is None:
+            gaps = [
+                (before, after)
+                for before, after in zip([0, *(end for _, end in spans)], (start for start, _ in spans), strict=False)
+                if before < after
+            ]
+            gaps = [gap for gap in gaps if gap[0] not in dead]
+        else:
+            gaps = lacking(found, spans, dead)
+            audit.torn_bytes = (
+                0 if covers(spans, found.terminated, found.size) or found.terminated in dead else found.size - found.terminated
+            )
+            for offset in altered(found, account):
+                audit.altered += 1
+                self._name(Named("altered", file=audit.file, path=audit.path, offset=offset))
+        for start, end in gaps:
+            lag = start >= shipped_end
+            audit.not_shipped_bytes += (end - start) * lag
+            audit.missing_bytes += (end - start) * (not lag)
+            self._name(Named("not_shipped" if lag else "hole", file=audit.file, path=audit.path, offset=start, end=end))
+
+    def _name_events(self, paths: dict[str, str]) -> None:
+        """Name missing and double events and foreign documents."""
+        double: list[Named] = []
+        for event in self.ledger.owed():
+            if event.fate in ("missing", "double"):
+                named = Named(event.fate, file=event.file, path=paths.get(event.file), offset=event.offset, id=event.id)
+                if self._name(named) and event.fate == "double":
+                    double.append(named)
+        indices: dict[str, list[str]] = defaultdict(list)
+        for id, name in index.where(self.client, self.indices, [named.id for named in double if named.id]) if double else ():
+            indices[id].append(name)
+        for named in double:
+            named.indices = sorted(indices[named.id or ""])
+        for id, name in self.ledger.foreign.items():
+            self._name(Named("foreign", id=id, indices=[name]))
+
+    def _name(self, named: Named) -> bool:
+        """Count a problem; True where it is among the first few, which are kept."""
+        self.counts[named.problem] += 1
+        if self.counts[named.problem] > NAMED:
+            return False
+        self.problems.append(named)
+        return True
+
+
+def _position(message: Message) -> str:
+    return f"{message.topic()}[{message.partition()}]@{message.offset()}"

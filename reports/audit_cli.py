@@ -1,0 +1,147 @@
+"""`tailrace audit`: the proof that every record of every file arrived once, as a table or JSON, and an exit code."""
+
+import json
+import sys
+import time
+from contextlib import closing
+
+import click
+from rich.console import Console
+
+from reports import render
+from reports.audit import audit_source
+from reports.findings import MEANING, FileAudit, Named, SourceAudit, as_builtins
+from reports.table import Column, Table
+from tailrace import kafka, search
+from tailrace.options import Duration, chosen, pass_settings, sources, wait
+from tailrace.settings import Settings
+
+MANY_FILES = 40
+"""With more files than this, tables show only those that are not clean; JSON has all."""
+
+COLUMNS = ("bytes", "records", "shipped", "repeated", "events", "indexed", "dead", "missing", "double", "torn_bytes")
+
+
+@click.command()
+@sources
+@click.option("--allow-lag", is_flag=True, help="Bytes at the end of files that are not in Kafka yet are no fault: files are growing.")
+@click.option(
+    "--settle",
+    "settle_s",
+    type=Duration(),
+    default="5s",
+    show_default=True,
+    metavar="DURATION",
+    help="Wait this long for the next event to reach the index before events on their way are called missing.",
+)
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@wait
+@pass_settings
+def audit(settings: Settings, source_names: tuple[str, ...], allow_lag: bool, settle_s: float, style: str, wait_s: float) -> None:
+    """Compare the files of this host, Kafka and the index, and name what is missing or double.
+
+    Exit code 0: clean, every record of every file is in Kafka, and every event of it in the index once or in a dead letter. 1: not
+    clean. Files that are no longer on this disk are checked from Kafka on. Nothing is changed.
+    """
+    kafka.connect(settings.kafka, wait_s)
+    with closing(search.connect(settings.elasticsearch, wait_s)) as client, _Progress() as progress:
+        audits = [
+            audit_source(settings, name, client, allow_lag=allow_lag, settle_s=settle_s, say=progress)
+            for name in chosen(settings, source_names)
+        ]
+    if style == "json":
+        click.echo(json.dumps(as_builtins(audits), indent=2, ensure_ascii=False))
+    else:
+        for found in audits:
+            _show(found)
+    if not all(found.clean for found in audits):
+        click.get_current_context().exit(1)
+
+
+def _show(found: SourceAudit) -> None:
+    tables = [_files(found), *([_problems(found.problems)] if found.problems else [])]
+    if sys.stdout.isatty():
+        render.draw(tables, sys.stdout)
+    else:
+        click.echo(render.as_text(tables))
+    click.secho(_verdict(found) + "\n", fg="green" if found.clean else "red", bold=True)
+
+
+def _files(found: SourceAudit) -> Table:
+    few = len(found.files) <= MANY_FILES
+    shown = found.files if few else [file for file in found.files if not file.clean]
+    rows = [_row(file) for file in shown]
+    rows.append(("all files", "", *(found.totals[name] for name in COLUMNS), ""))
+    title = f"{found.source}: {len(found.files):,} files" + ("" if few else f", of which {len(shown):,} are not clean")
+    return Table("files", title, (Column("path", "text"), Column("file", "text"), *map(Column, COLUMNS), Column("clean", "text")), rows)
+
+
+def _row(file: FileAudit) -> tuple[object, ...]:
+    path = file.path if file.on_disk else f"{file.path} (not on this disk)"
+    return (path, file.file, *(getattr(file, name) for name in COLUMNS), "yes" if file.clean else "NO")
+
+
+def _problems(problems: list[Named]) -> Table:
+    columns = tuple(Column(name, "text") for name in ("problem", "where", "meaning"))
+    return Table(
+        "problems",
+        "Problems (the first of each kind)",
+        columns,
+        [(named.problem, _where(named), MEANING[named.problem]) for named in problems],
+    )
+
+
+def _where(named: Named) -> str:
+    place = named.path or named.file or ""
+    if named.offset is not None:
+        place += f" @ {named.offset}" + (f" to {named.end}" if named.end is not None else "")
+    parts = [place, f"id {named.id}" if named.id else "", f"in {', '.join(named.indices)}" if named.indices else "", named.message or ""]
+    return ", ".join(part for part in parts if part)
+
+
+def _verdict(found: SourceAudit) -> str:
+    sums = found.totals
+    if found.clean:
+        lag = f"; {sums['not_shipped_bytes']:,} bytes not shipped yet" if sums["not_shipped_bytes"] else ""
+        events = f"{sums['events']:,} events, {sums['indexed']:,} in the index once"
+        return f"clean: {sums['files']:,} files, {events}, {sums['dead']:,} dead letters{lag}"
+    faults = {
+        "events missing": sums["missing"],
+        "events double": sums["double"],
+        "dead letters missing": sums["dead_letters_missing"],
+        "records altered": sums["altered"],
+        "bytes missing in Kafka": sums["missing_bytes"],
+        "bytes not shipped yet": sums["not_shipped_bytes"],
+        "foreign documents": found.foreign,
+        "records without a place": found.no_place,
+        "unreadable files": found.unreadable,
+    }
+    return "NOT clean: " + ", ".join(f"{count:,} {what}" for what, count in faults.items() if count)
+
+
+class _Progress:
+    """Shows how far a long audit is: a live line on a terminal, a line now and then in a pipe; nothing for a short one."""
+
+    FIRST_S, NEXT_S = 2.0, 10.0
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._live = self._console.status("")
+        self._next = time.monotonic() + self.FIRST_S
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def __call__(self, line: str) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        if self._console.is_terminal:
+            self._live.start()
+            self._live.update(line)
+        else:
+            self._console.print(line, soft_wrap=True)
+            self._next = now + self.NEXT_S

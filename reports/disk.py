@@ -1,0 +1,69 @@
+"""The files of a source on this disk: their records' places and checksums, cut as the producer cuts them."""
+
+import re
+from array import array
+from collections.abc import Iterator
+from glob import glob
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+from zlib import crc32
+
+from schemas.framing import split
+from schemas.identity import HEAD_BYTES, head
+from schemas.source import SourceSettings
+
+BLOCK_BYTES = 1 << 20
+
+
+class DiskFile(NamedTuple):
+    path: str
+    head: bytes
+    """What names the file: its first line."""
+    size: int
+    """Bytes when it was read."""
+    starts: "array[int]"
+    ends: "array[int]"
+    """Places of the terminated records; each end is just after the record's LF. 20 bytes of memory a record with its checksum."""
+    checksums: "array[int]"
+    """CRC-32 of each record without its last LF, which is the value that Kafka should hold."""
+
+    @property
+    def terminated(self) -> int:
+        """Offset where the unterminated end begins; `size` where there is none."""
+        return self.ends[-1] if self.ends else 0
+
+
+def paths(settings: SourceSettings) -> list[str]:
+    """The regular files that the source's globs name, sorted, without those excluded."""
+    found = {path for pattern in settings.paths for path in glob(pattern, recursive=True) if Path(path).is_file()}
+    return sorted(found.difference(*(glob(pattern, recursive=True) for pattern in settings.exclude)))
+
+
+def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
+    """Raises OSError for a file that cannot be read."""
+    starts, ends, checksums = array("q"), array("q"), array("I")
+    beginning, size = b"", 0
+    with Path(path).open("rb") as file:
+        for base, buffer, cuts in _blocks(file, record_start):
+            if base == 0:
+                beginning = buffer[:HEAD_BYTES]
+            size = base + len(buffer)
+            start = 0
+            for end in cuts:
+                starts.append(base + start)
+                ends.append(base + end)
+                checksums.append(crc32(buffer[start : end - 1]))
+                start = end
+    return DiskFile(path, head(beginning) or beginning, size, starts, ends, checksums)
+
+
+def _blocks(file: BinaryIO, record_start: re.Pattern[bytes] | None) -> Iterator[tuple[int, bytes, list[int]]]:
+    """Offset of a buffer that begins with a record, the buffer, and the ends of its records; the last buffer ends with the file."""
+    base, buffer = 0, b""
+    while block := file.read(max(BLOCK_BYTES, len(buffer))):  # doubling: a record of many blocks is not searched once for each
+        buffer += block
+        ends = split(buffer, record_start)
+        if ends:
+            yield base, buffer, ends
+            base, buffer = base + ends[-1], buffer[ends[-1] :]
+    yield base, buffer, split(buffer, record_start, final=True)
