@@ -1,0 +1,69 @@
+"""How far a backfill is: one live line on a terminal, a plain line every few seconds elsewhere."""
+
+import sys
+import time
+from typing import NamedTuple, TextIO
+
+_LIVE_S = 0.2
+_PLAIN_S = 5.0
+
+
+class Counts(NamedTuple):
+    acknowledged: int
+    """Bytes."""
+    total: int
+    records: int
+    files: int
+
+
+class Progress:
+    def __init__(self, out: TextIO = sys.stderr) -> None:
+        self._out = out
+        self._live = out.isatty()
+        self._began_s = time.monotonic()
+        self._shown_s = self._began_s if not self._live else 0.0
+        self._first: int | None = None
+
+    def show(self, counts: Counts) -> None:
+        """Say where things stand, if it is time to."""
+        now_s = time.monotonic()
+        if self._first is None:
+            self._first = counts.acknowledged
+        if now_s - self._shown_s < (_LIVE_S if self._live else _PLAIN_S):
+            return
+        self._shown_s = now_s
+        line = self._line(counts, now_s)
+        self._out.write(f"\r\x1b[K{line}" if self._live else f"{line}\n")
+        self._out.flush()
+
+    def end(self, counts: Counts) -> None:
+        """The last line."""
+        line = self._line(counts, time.monotonic())
+        self._out.write(f"\r\x1b[K{line}\n" if self._live else f"{line}\n")
+        self._out.flush()
+
+    def _line(self, counts: Counts, now_s: float) -> str:
+        elapsed_s = max(now_s - self._began_s, 1e-3)
+        rate = (counts.acknowledged - (self._first or 0)) / elapsed_s
+        left_s = (counts.total - counts.acknowledged) / rate if rate else 0.0
+        share = counts.acknowledged / counts.total if counts.total else 1.0
+        eta = f", {clock(left_s)} left" if left_s >= 1 else ""
+        return (
+            f"{share:4.0%} {size(counts.acknowledged)} of {size(counts.total)} in {counts.files:,} files, {counts.records:,} records, "
+            f"{rate / 1e6:.1f} MB/s, {clock(elapsed_s)}{eta}"
+        )
+
+
+def size(count: float) -> str:
+    """Bytes for a person: `1.5 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.1f} {unit}" if unit != "B" else f"{count:.0f} B"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def clock(seconds: float) -> str:
+    """`75` is `1:15`."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02}"

@@ -1,0 +1,212 @@
+"""Records to Kafka, and what became of them.
+
+A batch is what one read of a file gave. It is acknowledged when each of its records is on the topic or in a dead letter;
+a file is acknowledged up to its first batch that is not. Nothing expires: an outage only fills the bounded queue, and a
+full queue makes `send` wait, which stops the reading.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from producers.reader import DEAD_BYTES, Records, TooLarge, Torn
+from schemas.heartbeat import Heartbeat, heartbeat_key
+from schemas.heartbeat import encode as encode_heartbeat
+from schemas.place import Place, key
+from tailrace.dead import DeadLetter
+from tailrace.errors import Refused, TailraceError
+from tailrace.kafka import producer_config, topic
+from tailrace.settings import Kafka
+
+log = logging.getLogger("tailrace.ship")
+
+QUEUE_RECORDS = 100_000
+"""Records waiting for the broker: a tenth of a second's reading more than keeps a broker busy, about 60 MB of 170-byte lines in all."""
+
+QUEUE_KBYTES = 64 * 1024
+"""The same in KiB, which bounds memory where records are large."""
+
+_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_RECORD}
+"""A record that this topic will never take; its neighbours can go on."""
+
+_FORBIDDEN = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError._AUTHENTICATION,
+}
+_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+
+
+class Stopped(Exception):
+    """Asked to stop while waiting for room in the queue."""
+
+
+class Batch:
+    """Records of a file that are acknowledged together."""
+
+    __slots__ = ("_refused", "count", "end", "left")
+
+    def __init__(self, end: int, count: int, refused: "Callable[[Batch, KafkaError, Any], None]") -> None:
+        self.end = end
+        """Where the file's checkpoint may move when all is delivered."""
+        self.count = count
+        self.left = count
+        self._refused = refused
+
+    def delivered(self, error: KafkaError | None, message: Any) -> None:
+        """Delivery report of one record: called a few hundred thousand times a second."""
+        if error is None:
+            self.left -= 1
+        else:
+            self._refused(self, error, message)
+
+
+class Publisher:
+    """One Kafka producer for all files. Only the thread that calls `poll` sees delivery reports."""
+
+    def __init__(self, kafka: Kafka, stopping: Callable[[], bool], **overrides: Any) -> None:
+        """`overrides` are librdkafka's own settings, for tests."""
+        self._kafka = kafka
+        self._stopping = stopping
+        self._failure: TailraceError | None = None
+        self._dead: list[tuple[str, DeadLetter, Batch]] = []
+        self._partitions: dict[str, int] = {}
+        conf = producer_config(
+            kafka,
+            queue_buffering_max_messages=QUEUE_RECORDS,
+            queue_buffering_max_kbytes=QUEUE_KBYTES,
+            error_cb=self._on_error,
+        )
+        self._producer = Producer({**conf, **overrides})
+
+    def partitions(self, source: str) -> int:
+        """Of the source's raw topic, asked once. Raises Refused or TailraceError where it cannot be had."""
+        name = topic(self._kafka, source, "raw")
+        if name not in self._partitions:
+            found = self._producer.list_topics(name, timeout=30).topics[name]
+            if found.error is not None:
+                raise self._error(found.error, name)
+            self._partitions[name] = len(found.partitions)
+        return self._partitions[name]
+
+    def send(self, source: str, partition: int, prefix: bytes, records: Records) -> Batch:
+        """Hand records to the client. Raises Stopped where it has no room and a stop was asked for, and `check`'s errors."""
+        base, buffer, ends = records
+        batch = Batch(base + ends[-1], len(ends), self._refused)
+        name = topic(self._kafka, source, "raw")
+        produce, delivered = self._producer.produce, batch.delivered
+        begin = 0
+        for end in ends:  # the hot loop: 1.5 us a record, nearly all of it in librdkafka
+            try:
+                produce(name, buffer[begin : end - 1], prefix + b"%d" % (base + begin), partition, delivered)
+            except BufferError:
+                self._produce_when_room(name, buffer[begin : end - 1], prefix + b"%d" % (base + begin), partition, delivered)
+            except KafkaException as failure:
+                raise self._error(failure.args[0], name) from None
+            begin = end
+        return batch
+
+    def send_torn(self, source: str, partition: int, place: Place, torn: Torn) -> Batch:
+        """The unterminated end of a file. Its acknowledgement leaves the checkpoint before it."""
+        batch = Batch(torn.begin, 1, self._refused)
+        name = topic(self._kafka, source, "raw")
+        raw_key = key(Place(place.file, place.host, place.path, place.fields, torn=True), torn.begin)
+        self._produce_when_room(name, torn.value, raw_key, partition, batch.delivered)
+        return batch
+
+    def send_too_large(self, source: str, prefix: bytes, part: TooLarge) -> Batch:
+        """A dead letter with the beginning of a record that no topic takes."""
+        batch = Batch(part.end, 1, self._refused)
+        length = f"{part.end - part.begin:,} bytes long" if part.end > part.begin else "unterminated and already too long"
+        message = f"the record is {length}; its first {len(part.head):,} bytes are kept here"
+        letter = DeadLetter(prefix + b"%d" % part.begin, part.head, "ship", "record_too_large", message, "", -1, -1)
+        log.warning("record too large at %s: %s", letter.key.decode(errors="replace"), message)
+        self._send_dead(topic(self._kafka, source, "dead"), letter, batch)
+        return batch
+
+    def send_heartbeats(self, source: str, heartbeats: Iterable[tuple[Place, Heartbeat]]) -> None:
+        """Heartbeats that find no room are left out: others follow."""
+        name = topic(self._kafka, source, "files")
+        try:
+            for place, heartbeat in heartbeats:
+                self._producer.produce(name, encode_heartbeat(heartbeat), heartbeat_key(place))
+        except BufferError:
+            log.debug("no room for heartbeats")
+
+    def poll(self, timeout_s: float) -> None:
+        """Serve delivery reports, waiting up to `timeout_s` for one. Raises what `check` raises."""
+        self._producer.poll(timeout_s)
+        while self._dead:
+            self._send_dead(*self._dead.pop())
+        self.check()
+
+    def check(self) -> None:
+        """Raise the error that ended delivery, if one did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait for the delivery of all that was sent; how many are not delivered after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while (left := len(self._producer)) and time.monotonic() < deadline:
+            self._producer.flush(0.2)
+            self.poll(0)
+        return left
+
+    def close(self) -> None:
+        """Drop what was not delivered; it is not acknowledged, so it will be sent again."""
+        self._producer.purge()
+        self._producer.flush(5)
+
+    def _produce_when_room(self, name: str, value: bytes, raw_key: bytes, partition: int, delivered: Any, **more: Any) -> None:
+        while True:
+            try:
+                return self._producer.produce(name, value, raw_key, partition, delivered, **more)  # type: ignore[no-any-return]
+            except BufferError:
+                self._producer.poll(0.1)
+                self.check()
+                if self._stopping():
+                    raise Stopped from None
+            except KafkaException as failure:
+                raise self._error(failure.args[0], name) from None
+
+    def _send_dead(self, name: str, letter: DeadLetter, batch: Batch) -> None:
+        def delivered(error: KafkaError | None, message: Any) -> None:
+            if error is None:
+                batch.left -= 1
+            elif self._failure is None:
+                self._failure = self._error(error, name)
+
+        self._produce_when_room(name, letter.payload, letter.key, -1, delivered, headers=letter.headers())
+
+    def _refused(self, batch: Batch, error: KafkaError, message: Any) -> None:
+        """A record was not taken: to the dead letters if it alone is at fault, else delivery ends. Called inside poll."""
+        if error.code() == KafkaError._PURGE_QUEUE or error.code() == KafkaError._PURGE_INFLIGHT:
+            return
+        if error.code() not in _TOO_LARGE:
+            if self._failure is None:
+                self._failure = self._error(error, message.topic())
+            return
+        text = f"the broker refused it: {error.str()}; its first {DEAD_BYTES:,} bytes are kept here"
+        log.warning("record refused at %s: %s", message.key().decode(errors="replace"), error.str())
+        letter = DeadLetter(message.key(), message.value()[:DEAD_BYTES], "ship", "record_refused", text, message.topic(), -1, -1)
+        self._dead.append((message.topic().removesuffix("raw") + "dead", letter, batch))
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() in _FORBIDDEN:
+            self._failure = self._failure or self._error(error, "")
+
+    def _error(self, error: KafkaError, name: str) -> TailraceError:
+        where = f"topic {name} of Kafka" if name else "Kafka"
+        where = f"{where} at {self._kafka.bootstrap_servers}"
+        if error.code() in _FORBIDDEN:
+            return Refused(
+                f"{where} refused: {error.str()}; ask for write access, or check the user and password. Nothing unsent is acknowledged"
+            )
+        if error.code() in _GONE:
+            return TailraceError(f"{where} does not exist any more; start again to create it. Nothing unsent is acknowledged")
+        return TailraceError(f"{where} cannot be written: {error.str()}. Nothing unsent is acknowledged; start again")

@@ -1,0 +1,216 @@
+"""One file, from an offset on: its complete records, and nothing that is not known to be complete.
+
+A reader holds at most one chunk and one record in memory. It never seeks back: what it hands out is the caller's to
+publish. It notices that the bytes before its offset are no longer those that it read.
+"""
+
+import os
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import NamedTuple
+
+from schemas import framing
+from schemas.source import Source
+
+CHUNK_BYTES = 256 * 1024
+"""Bytes per read. Large enough that per-chunk work vanishes beside 1,500 records, small enough to stay in the processor's cache."""
+
+MAX_RECORD_BYTES = 7 * 1024 * 1024 + 512 * 1024
+"""Longest record that is shipped: topics take 8 MiB (tailrace.kafka.MAX_RECORD_BYTES), of which half a MiB is left for the key."""
+
+DEAD_BYTES = 1024 * 1024
+"""How much of a longer record its dead letter keeps; the rest stays in the file, whose place the key names."""
+
+SIGNED_BYTES = 64 * 1024
+"""How much of a file's beginning its signature covers: files of one head are told apart by it across restarts."""
+
+_MARKER_BYTES = 32
+"""Bytes before the offset that are read again each time, to see that the file still is what it was."""
+
+
+class Records(NamedTuple):
+    begin: int
+    """Offset in the file of the first byte of `buffer`."""
+    buffer: bytes
+    ends: list[int]
+    """As `schemas.framing.split` gives them: record i is `buffer[ends[i - 1]:ends[i]]`, its LF included."""
+
+
+class TooLarge(NamedTuple):
+    begin: int
+    end: int
+    head: bytes
+
+
+class Torn(NamedTuple):
+    """The unterminated end of a file that will not be waited for."""
+
+    begin: int
+    value: bytes
+
+
+Part = Records | TooLarge | Torn
+
+
+class Replaced(Exception):
+    """The file was cut or overwritten: the bytes before the offset are not those that were read."""
+
+
+class Signature(NamedTuple):
+    """What a file begins with: the digest of its first `length` bytes."""
+
+    length: int
+    digest: str
+
+
+def sign(beginning: bytes) -> Signature:
+    return Signature(len(beginning), blake2b(beginning, digest_size=16).hexdigest())
+
+
+class Reader:
+    """Call `read` until it gives nothing; then again when the file may have grown."""
+
+    def __init__(self, source: Source, offset: int) -> None:
+        self._start = source.record_start
+        self._timeout_s = source.record_timeout_s
+        self._fd: int | None = None
+        self._begin = offset
+        self._held = b""
+        """Bytes from `_begin` to `position`, of records that are not complete."""
+        self._marker = b""
+        self._too_large: TooLarge | None = None
+        self._grown_s = 0.0
+        self._signed = blake2b(digest_size=16)
+        self._signed_length = 0
+        self.at_end = False
+        """The last `read` found nothing new."""
+
+    @property
+    def position(self) -> int:
+        """Offset up to which the file was read, held back bytes included."""
+        return self._begin + len(self._held)
+
+    @property
+    def is_open(self) -> bool:
+        return self._fd is not None
+
+    @property
+    def signature(self) -> Signature:
+        return Signature(self._signed_length, self._signed.hexdigest())
+
+    @property
+    def holds(self) -> bool:
+        """Whether bytes are held back that no record has been made of."""
+        return bool(self._held) or self._too_large is not None
+
+    def open(self, fd: int) -> None:
+        """Read from this descriptor from now on; the reader closes it."""
+        self.close()
+        self._fd = fd
+        if self._signed_length == 0 and self.position:
+            beginning = os.pread(fd, min(SIGNED_BYTES, self.position), 0)
+            self._signed.update(beginning)
+            self._signed_length = len(beginning)
+        if not self._marker:
+            length = min(_MARKER_BYTES, self.position)
+            self._marker = os.pread(fd, length, self.position - length)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def fileno(self) -> int:
+        assert self._fd is not None, "the reader is closed"
+        return self._fd
+
+    def read(self, now_s: float) -> list[Part]:
+        """The records that the next chunk completes, or that have waited long enough for a further line.
+
+        Raises Replaced, and OSError as the file system does (a share that went away).
+        """
+        marker = self._marker
+        data = os.pread(self.fileno(), CHUNK_BYTES + len(marker), self.position - len(marker))
+        if not data.startswith(marker):
+            raise Replaced
+        self.at_end = len(data) == len(marker)
+        if self.at_end:
+            waited = self.holds and now_s - self._grown_s >= self._timeout_s
+            return list(self._complete(final=True)) if waited else []
+        self._grown_s = now_s
+        self._marker = data[-_MARKER_BYTES:]
+        self._take(memoryview(data)[len(marker) :])
+        return list(self._complete(final=False))
+
+    def finish(self) -> list[Part]:
+        """What is held back, for a file that is taken to be complete as it stands."""
+        begin = framing.torn_begin(self._held, self._start)
+        parts: list[Part] = []
+        if begin or self._held.endswith(b"\n"):
+            parts.extend(self._complete(final=True))
+        if self._too_large:
+            parts.append(self._too_large._replace(end=self._too_large.begin))  # torn: what it is to be is not known yet
+        elif self._held:
+            parts.append(Torn(self._begin, self._held))
+        return parts
+
+    def _take(self, fresh: memoryview) -> None:
+        unsigned = SIGNED_BYTES - self._signed_length
+        if unsigned > 0:
+            self._signed.update(fresh[:unsigned])
+            self._signed_length += len(fresh[:unsigned])
+        self._held = b"".join((self._held, fresh))
+
+    def _drop(self, length: int) -> None:
+        self._held = self._held[length:]
+        self._begin += length
+
+    def _complete(self, final: bool) -> Iterator[Part]:
+        if self._too_large:
+            end = framing.find_end(self._held, self._start)
+            if end < 0 and final:
+                end = self._held.rfind(b"\n") + 1 or -1
+            if end >= 0:
+                self._drop(end)
+                yield self._too_large._replace(end=self._begin)
+                self._too_large = None
+        if not self._too_large:
+            ends = framing.split(self._held, self._start, final=final)
+            if ends:
+                yield from _within_limit(Records(self._begin, self._held, ends))
+                self._drop(ends[-1])
+        if len(self._held) > MAX_RECORD_BYTES or self._too_large:
+            yield from self._skip()
+
+    def _skip(self) -> Iterator[Part]:
+        """Let go of a record that is too large but for what shows where it ends: the beginning of its last line, LF included."""
+        if not self._too_large:
+            self._too_large = TooLarge(self._begin, -1, self._held[:DEAD_BYTES])
+        line = self._held.rfind(b"\n") if self._start else -1
+        endless = len(self._held) - line > MAX_RECORD_BYTES
+        if line >= 0 and endless and self._start and self._start.match(self._held[line + 1 :]):
+            self._drop(line + 1)
+            yield self._too_large._replace(end=self._begin)
+            self._too_large = TooLarge(self._begin, -1, self._held[:DEAD_BYTES])
+        self._drop(line if line >= 0 and not endless else len(self._held))
+
+
+def _within_limit(records: Records) -> Iterator[Part]:
+    """The same records with those above the limit taken out. A buffer below the limit costs one comparison."""
+    begin, buffer, ends = records
+    if len(buffer) <= MAX_RECORD_BYTES:
+        yield records
+        return
+    last, good = 0, 0
+    kept: list[int] = []
+    for end in ends:
+        if end - last > MAX_RECORD_BYTES + 1:
+            if kept:
+                yield Records(begin + good, buffer[good:last], kept)
+            yield TooLarge(begin + last, begin + end, buffer[last : last + DEAD_BYTES])
+            good, kept = end, []
+        else:
+            kept.append(end - good)
+        last = end
+    if kept:
+        yield Records(begin + good, buffer[good:last], kept)

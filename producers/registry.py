@@ -1,0 +1,254 @@
+"""Which files are followed, under which ids, from which offsets: the memory that a scan of the globs is held against.
+
+A file is recognised by its inode while it exists, and by its content otherwise: after a restart, a rename, a copy to
+another name. Content decides by the first line (`schemas.identity`); files that share it are compared byte by byte
+where both can be read, by the signature of what was read where one cannot.
+"""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import NamedTuple
+
+from producers.checkpoint import Entry
+from producers.discovery import Found, Inode
+from producers.publish import Batch
+from producers.reader import SIGNED_BYTES, Reader, Signature, sign
+from schemas import identity
+from schemas.place import Place, key_prefix
+from schemas.source import Source
+
+log = logging.getLogger("tailrace.ship")
+
+GZIP = b"\x1f\x8b"
+
+
+@dataclass(eq=False)
+class TailedFile:
+    """A file that is followed."""
+
+    source: Source
+    place: Place
+    """Constant over renames and restarts, so that a record which is sent twice has the same key."""
+    found: Found
+    """The file as the last scan saw it."""
+    reader: Reader
+    acknowledged: int
+    gone: bool = False
+    """No glob finds it any more: deleted, or renamed to where no glob looks."""
+    replaced: bool = False
+    """Its inode holds other content now; only deliveries are waited for."""
+    finished: bool = False
+    """Nothing more is to be read from it."""
+    failed: str = ""
+    """Why it cannot be read at the moment."""
+    grown_s: float = 0.0
+    reported: tuple[int, int, int, str | None] | None = None
+    """What the last heartbeat said: size, read, acknowledged, path."""
+    batches: deque[Batch] = field(default_factory=deque)
+    prefix: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.prefix = key_prefix(self.place)
+
+    def settle(self) -> int:
+        """Move the acknowledged offset over the batches that are delivered; how many records those held."""
+        records = 0
+        while self.batches and self.batches[0].left == 0:
+            batch = self.batches.popleft()
+            self.acknowledged = batch.end
+            records += batch.count
+        return records
+
+    def entry(self) -> Entry:
+        signature = self.reader.signature
+        return Entry(
+            source=self.source.name,
+            file=self.place.file,
+            path=self.place.path,
+            offset=self.acknowledged,
+            signed=signature.length,
+            signature=signature.digest,
+        )
+
+
+class _Copy(NamedTuple):
+    found: Found
+    of: TailedFile
+
+
+class Registry:
+    """Feed it scans with `update`; it keeps `files` right."""
+
+    def __init__(self, host: str, entries: Iterable[Entry]) -> None:
+        self._host = host
+        self._stored = {(entry.source, entry.file): entry for entry in entries}
+        self._tracked: dict[tuple[str, str], TailedFile] = {}
+        self._inodes: dict[tuple[str, Inode], TailedFile] = {}
+        self._copies: dict[tuple[str, Inode], _Copy] = {}
+        self.unreadable: dict[str, str] = {}
+        """Paths that could not be opened at the last scan, and why."""
+
+    @property
+    def files(self) -> Iterable[TailedFile]:
+        return self._tracked.values()
+
+    def entries(self) -> Iterator[Entry]:
+        """The checkpoint: files that are followed, and those that earlier runs followed."""
+        yield from self._stored.values()
+        for tailed in self._tracked.values():
+            yield tailed.entry()
+
+    def update(self, source: Source, found: list[Found], *, heads_may_be_torn: bool) -> None:
+        """Take in what the globs of a source name now, in order of paths."""
+        present = set()
+        for file in found:
+            at = (source.name, file.inode)
+            present.add(at)
+            tailed = self._inodes.get(at)
+            if tailed is not None:
+                tailed.found, tailed.gone = file, False
+            elif not self._still_a_copy(at, file):
+                self._identify(source, file, heads_may_be_torn)
+        for at, tailed in self._inodes.items():
+            if at[0] == source.name and at not in present and not tailed.gone:
+                tailed.gone = True
+                log.info("%s is gone: its rest is read from the open file", tailed.found.path)
+        for at in [at for at in self._copies if at[0] == source.name and at not in present]:
+            del self._copies[at]
+
+    def replace(self, tailed: TailedFile) -> None:
+        """Its inode no longer holds what was read: let go of it, so that the next scan identifies what is there now."""
+        tailed.replaced = tailed.finished = True
+        self._inodes.pop((tailed.source.name, tailed.found.inode), None)
+        tailed.reader.close()
+
+    def forget_inode(self, tailed: TailedFile) -> None:
+        """The file is gone and read to its end; a new file may get its inode."""
+        tailed.finished = True
+        self._inodes.pop((tailed.source.name, tailed.found.inode), None)
+        tailed.reader.close()
+
+    def _still_a_copy(self, at: tuple[str, Inode], file: Found) -> bool:
+        copy = self._copies.get(at)
+        if copy is None:
+            return False
+        if not copy.of.gone and not copy.of.replaced and (copy.found.size, copy.found.mtime_ns) == (file.size, file.mtime_ns):
+            return True
+        del self._copies[at]
+        return False
+
+    def _identify(self, source: Source, file: Found, heads_may_be_torn: bool) -> None:
+        try:
+            fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._cannot_read(file.path, error.strerror or str(error))
+            return
+        kept = False
+        try:
+            beginning = os.pread(fd, SIGNED_BYTES, 0)
+            head = identity.head(beginning) or (beginning if heads_may_be_torn else None)
+            if beginning.startswith(GZIP):
+                self._cannot_read(file.path, "it is compressed: leave it out (exclude), or unpack it")
+            elif head:
+                kept = self._follow(source, file, fd, beginning, head)
+                if self.unreadable.pop(file.path, None):
+                    log.info("%s can be read now", file.path)
+        finally:
+            if not kept:
+                os.close(fd)
+
+    def _cannot_read(self, path: str, why: str) -> None:
+        if self.unreadable.get(path) != why:
+            log.warning("cannot read %s: %s; other files go on, and it is tried again", path, why)
+        self.unreadable[path] = why
+
+    def _follow(self, source: Source, file: Found, fd: int, beginning: bytes, head: bytes) -> bool:
+        """Decide what the file is. True where the descriptor was given to a reader."""
+        at = (source.name, file.inode)
+        stored: list[tuple[bool, int, Entry]] = []
+        for ordinal in count():
+            file_id = identity.file_id(head, ordinal)
+            tailed = self._tracked.get((source.name, file_id))
+            entry = self._stored.get((source.name, file_id))
+            if tailed is not None and _same(tailed, fd, beginning, file.size):
+                return self._known(tailed, file, fd)
+            if entry is not None and _continues(entry, beginning, file.size):
+                stored.append((entry.path == file.path, entry.signed, entry))
+            if tailed is None and entry is None:
+                break
+        if stored:
+            best = max(stored, key=lambda candidate: candidate[:2])[2]
+            del self._stored[source.name, best.file]
+            tailed = self._track(source, Place(best.file, self._host, best.path, source.settings.fields), file, best.offset)
+        else:
+            if ordinal:
+                log.info("%s begins like a file that was read before and then differs: it is read as a file of its own", file.path)
+            tailed = self._track(source, Place(file_id, self._host, file.path, source.settings.fields), file, 0)
+        self._inodes[at] = tailed
+        tailed.reader.open(fd)
+        return True
+
+    def _track(self, source: Source, place: Place, file: Found, offset: int) -> TailedFile:
+        tailed = TailedFile(source, place, file, Reader(source, offset), offset)
+        self._tracked[source.name, place.file] = tailed
+        return tailed
+
+    def _known(self, tailed: TailedFile, file: Found, fd: int) -> bool:
+        """The same content as a followed file's: a copy, unless that one is gone or shorter, so that this one carries on."""
+        at = (tailed.source.name, file.inode)
+        free = tailed.gone or tailed.replaced or tailed.finished
+        if file.size < tailed.reader.position or (not free and file.size <= tailed.found.size):
+            if at not in self._copies:
+                log.info("%s is a copy of %s, which is read already", file.path, tailed.found.path)
+            self._copies[at] = _Copy(file, tailed)
+            return False
+        self._inodes.pop((tailed.source.name, tailed.found.inode), None)
+        self._inodes[at] = tailed
+        tailed.found, tailed.gone, tailed.replaced, tailed.finished = file, False, False, False
+        tailed.reader.open(fd)
+        return True
+
+
+def _same(tailed: TailedFile, fd: int, beginning: bytes, size: int) -> bool:
+    """Whether a followed file and another are one content, the shorter a prefix of the longer."""
+    if not tailed.replaced:
+        with_other = _with_open(tailed, lambda other: _same_bytes(other, fd))
+        if with_other is not None:
+            return with_other
+    return size >= tailed.reader.position and _begins_with(beginning, tailed.reader.signature)
+
+
+def _continues(entry: Entry, beginning: bytes, size: int) -> bool:
+    """Whether a file is the one that a checkpoint speaks of."""
+    return size >= entry.offset and _begins_with(beginning, Signature(entry.signed, entry.signature))
+
+
+def _begins_with(beginning: bytes, signature: Signature) -> bool:
+    return len(beginning) >= signature.length and sign(beginning[: signature.length]) == signature
+
+
+def _with_open(tailed: TailedFile, use: Callable[[int], bool]) -> bool | None:
+    if tailed.reader.is_open:
+        return use(tailed.reader.fileno())
+    try:
+        fd = os.open(tailed.found.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(fd)
+        return use(fd) if (status.st_dev, status.st_ino) == tailed.found.inode else None
+    finally:
+        os.close(fd)
+
+
+def _same_bytes(one: int, other: int) -> bool:
+    """Both ends of what the two have in common, each up to `SIGNED_BYTES`."""
+    common = min(os.fstat(one).st_size, os.fstat(other).st_size)
+    length = min(common, SIGNED_BYTES)
+    return all(os.pread(one, length, offset) == os.pread(other, length, offset) for offset in (0, common - length))

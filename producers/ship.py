@@ -1,0 +1,290 @@
+"""The loop: find files, read them in turn, publish, remember what is acknowledged.
+
+One thread. Every file gets one chunk per round, so a backlog of gigabytes does not starve a live file. Waiting for the
+broker, for a file to grow and for a signal all happen in `Publisher.poll`.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from itertools import count
+from zlib import crc32
+
+from producers.checkpoint import Store
+from producers.discovery import find
+from producers.heartbeats import heartbeats
+from producers.progress import Counts, Progress, size
+from producers.publish import Batch, Publisher, Stopped
+from producers.reader import Part, Records, Replaced, TooLarge
+from producers.registry import Registry, TailedFile
+from schemas.source import Source
+from tailrace.errors import Incomplete
+
+log = logging.getLogger("tailrace.ship")
+
+SCAN_S = 1.0
+"""Between two looks at the globs."""
+
+IDLE_S = 0.1
+"""Between two looks at open files where nothing was read: what a new line waits at most."""
+
+CHECKPOINT_S = 1.0
+HEARTBEAT_S = 5.0
+STATUS_S = 10.0
+
+GONE_S = 60.0
+"""A deleted or renamed file is followed until it has not grown for so long: its writer may still have it open."""
+
+MAX_OPEN = 256
+"""Files open at a time; ordinary users have 1,024 descriptors. Files that are read to their end make room for others."""
+
+FLUSH_S = 10.0
+"""A stop waits this long for deliveries; supervisors kill after 30 s or more."""
+
+
+class Shipper:
+    def __init__(self, sources: Sequence[Source], host: str, publisher: Publisher, store: Store, *, once: bool) -> None:
+        self._sources = sources
+        self._publisher = publisher
+        self._store = store
+        self._once = once
+        self._registry = Registry(host, store.load())
+        self._spread = count()
+        self._stop = False
+        self._records = 0
+        self._changed = True
+        self._due = dict.fromkeys(("scan", "checkpoint", "heartbeat", "status"), 0.0)
+        self._last_status = (time.monotonic(), 0)
+
+    def stop(self) -> None:
+        """Asks `run` to end; for signal handlers."""
+        self._stop = True
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop
+
+    def run(self, progress: Progress | None = None) -> None:
+        """Until `stop`, or with `once` until everything present is acknowledged.
+
+        Raises Incomplete where `once` could not do that, and what the publisher raises. Whatever happens, the checkpoint
+        written last covers acknowledged records only.
+        """
+        self._scan()
+        self._say_what_was_found()
+        try:
+            with suppress(Stopped):
+                self._loop(progress)
+            left = self._publisher.flush(FLUSH_S)
+            if left:
+                log.warning("%d records are not acknowledged after %.0f s: they will be sent again", left, FLUSH_S)
+        finally:
+            self._settle()
+            saved = self._save()
+        self._beat(everything=True)
+        self._publisher.flush(FLUSH_S if not left else 0)
+        if progress:
+            progress.end(self._counts())
+        if self._once:
+            self._check_complete(saved)
+
+    def _loop(self, progress: Progress | None) -> None:
+        while not self._stop:
+            now_s = time.monotonic()
+            if not self._once and self._is_due("scan", SCAN_S, now_s):
+                self._scan()
+            moved = self._round(now_s)
+            self._publisher.poll(0 if moved else IDLE_S)
+            self._settle()
+            if self._is_due("checkpoint", CHECKPOINT_S, now_s) and self._changed:
+                self._save()
+            if self._is_due("heartbeat", HEARTBEAT_S, now_s):
+                self._beat()
+            if progress:
+                progress.show(self._counts())
+            elif self._is_due("status", STATUS_S, now_s):
+                self._say_status(now_s)
+            if self._once and not moved and self._is_complete():
+                return
+
+    def _is_due(self, what: str, every_s: float, now_s: float) -> bool:
+        if now_s < self._due[what]:
+            return False
+        self._due[what] = now_s + every_s
+        return True
+
+    # Reading
+
+    def _scan(self) -> None:
+        for source in self._sources:
+            self._registry.update(source, find(source.settings), heads_may_be_torn=self._once)
+
+    def _round(self, now_s: float) -> bool:
+        """One chunk of each file that may have one. Whether anything was read."""
+        moved = False
+        for tailed in [file for file in self._registry.files if not file.finished]:
+            if tailed.reader.is_open or self._has_more(tailed):
+                moved |= self._turn(tailed, now_s)
+        return moved
+
+    def _has_more(self, tailed: TailedFile) -> bool:
+        """Of a file that is closed."""
+        return self._once or tailed.found.size != tailed.reader.position or tailed.reader.holds
+
+    def _turn(self, tailed: TailedFile, now_s: float) -> bool:
+        if not tailed.reader.is_open and not self._open(tailed):
+            return False
+        try:
+            parts = tailed.reader.read(now_s)
+        except Replaced:
+            self._publish(tailed, tailed.reader.finish())
+            log.warning(
+                "%s was cut or overwritten: what it held up to byte %d was read; what it holds now is read from its start",
+                tailed.found.path, tailed.reader.position,
+            )  # fmt: skip
+            self._registry.replace(tailed)
+            return True
+        except OSError as error:
+            self._cannot_read(tailed, error)
+            return False
+        self._publish(tailed, parts)
+        if not tailed.reader.at_end:
+            tailed.grown_s = now_s
+            return True
+        if self._once:
+            self._finish(tailed)
+        elif tailed.gone and now_s - tailed.grown_s >= GONE_S:
+            self._publish(tailed, tailed.reader.finish())
+            self._registry.forget_inode(tailed)
+        return bool(parts)
+
+    def _finish(self, tailed: TailedFile) -> None:
+        """End of a file in a backfill."""
+        self._publish(tailed, tailed.reader.finish())
+        tailed.finished = True
+        tailed.reader.close()
+
+    def _open(self, tailed: TailedFile) -> bool:
+        """Open a file again, by its path, if it still is that file and there is room."""
+        self._make_room()
+        try:
+            fd = os.open(tailed.found.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            self._cannot_read(tailed, error)
+            return False
+        status = os.fstat(fd)
+        if (status.st_dev, status.st_ino) != tailed.found.inode:  # renamed since the scan: the next one finds it
+            os.close(fd)
+            return False
+        tailed.reader.open(fd)
+        tailed.failed = ""
+        return True
+
+    def _make_room(self) -> None:
+        """Close the file that has been at its end for longest, if too many are open."""
+        opened = [file for file in self._registry.files if file.reader.is_open]
+        idle = [file for file in opened if file.reader.at_end and not file.gone]
+        if len(opened) >= MAX_OPEN and idle:
+            min(idle, key=lambda file: file.grown_s).reader.close()
+
+    def _cannot_read(self, tailed: TailedFile, error: OSError) -> None:
+        why = error.strerror or str(error)
+        if tailed.failed != why:
+            log.warning("cannot read %s: %s; other files go on, and it is tried again", tailed.found.path, why)
+        tailed.failed = why
+        tailed.reader.close()
+
+    # Publishing
+
+    def _publish(self, tailed: TailedFile, parts: Iterable[Part]) -> None:
+        source = tailed.source
+        for part in parts:
+            partition = self._partition(tailed)
+            batch: Batch
+            if isinstance(part, Records):
+                batch = self._publisher.send(source.name, partition, tailed.prefix, part)
+            elif isinstance(part, TooLarge):
+                batch = self._publisher.send_too_large(source.name, tailed.prefix, part)
+            else:
+                log.warning(
+                    "%s ends in the middle of a line at byte %d: shipped as it stands; it will be sent again when it is complete",
+                    tailed.found.path, part.begin,
+                )  # fmt: skip
+                batch = self._publisher.send_torn(source.name, partition, tailed.place, part)
+            tailed.batches.append(batch)
+
+    def _partition(self, tailed: TailedFile) -> int:
+        """By file where order within a file matters; else the next one for each chunk, since whole batches compress best."""
+        partitions = self._publisher.partitions(tailed.source.name)
+        if tailed.source.ordered_by_file:
+            return crc32(tailed.place.file.encode()) % partitions
+        return next(self._spread) % partitions
+
+    # Remembering and reporting
+
+    def _settle(self) -> None:
+        for tailed in self._registry.files:
+            if tailed.batches and (records := tailed.settle()):
+                self._records += records
+                self._changed = True
+
+    def _save(self) -> bool:
+        saved = self._store.save(self._registry.entries())
+        self._changed = not saved
+        return saved
+
+    def _beat(self, everything: bool = False) -> None:
+        for source in self._sources:
+            files = [file for file in self._registry.files if file.source is source]
+            self._publisher.send_heartbeats(source.name, heartbeats(files, everything=everything))
+
+    def _counts(self) -> Counts:
+        present = [file for file in self._registry.files if not file.replaced]
+        done = sum(_delivered(file) for file in present)
+        total = sum(max(file.found.size, file.reader.position) for file in present)
+        return Counts(done, total, self._records, len(present))
+
+    def _say_what_was_found(self) -> None:
+        for source in self._sources:
+            found = [file for file in self._registry.files if file.source is source]
+            paths = ", ".join(source.settings.paths) or "no paths are configured"
+            if found:
+                left = sum(max(0, file.found.size - file.acknowledged) for file in found)
+                log.info("%s: %d files, %s to ship", source.name, len(found), size(left))
+            elif self._once:
+                log.warning("%s: nothing to ship: no file with a line in it matches %s", source.name, paths)
+            else:
+                log.info("%s: no file matches yet, waiting for one: %s", source.name, paths)
+
+    def _say_status(self, now_s: float) -> None:
+        since_s, before = self._last_status
+        if self._records == before:
+            return
+        counts = self._counts()
+        log.info(
+            "%d files, %.0f records/s, %s acknowledged, %s behind",
+            counts.files, (self._records - before) / (now_s - since_s), size(counts.acknowledged), size(counts.total - counts.acknowledged),
+        )  # fmt: skip
+        self._last_status = (now_s, self._records)
+
+    def _is_complete(self) -> bool:
+        return all((file.finished or file.failed) and not file.batches for file in self._registry.files)
+
+    def _check_complete(self, saved: bool) -> None:
+        missing = [f"{path}: {why}" for path, why in self._registry.unreadable.items()]
+        for file in self._registry.files:
+            if file.failed:
+                missing.append(f"{file.found.path}: {file.failed}")
+            elif not file.finished or file.batches:
+                missing.append(f"{file.found.path}: {size(file.found.size - file.acknowledged)} from byte {file.acknowledged} on")
+        if not saved:
+            missing.append("the checkpoint, which could not be written")
+        if missing:
+            raise Incomplete(f"not everything was shipped; missing: {'; '.join(missing)}. Run it again to go on from there")
+
+
+def _delivered(tailed: TailedFile) -> int:
+    """Bytes of a file that are done with, a shipped torn end included."""
+    return tailed.reader.position if tailed.finished and not tailed.batches else tailed.acknowledged
