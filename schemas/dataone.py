@@ -181,14 +181,17 @@ def _clean(record: Document, problems: list[str]) -> None:
     """Leave in the record only what its mapping takes; the common case costs one look-up and one comparison a field."""
     odd = [name for name, value in record.items() if type(value) is not _USUAL.get(name)]
     for name in odd:
-        value = record[name]
-        if value is None and name in _CLEANERS:
+        if name not in _CLEANERS and not _usable(name):
+            del record[name]
+            problems.append(f"{name[:LONGEST_NAME]}:unusable_name")
             continue
-        clean = _CLEANERS.get(name) or (_other if _usable(name) else _refuse)
-        kept, problem = clean(value)
-        if problem:
-            problems.append(f"{name[:LONGEST_NAME]}:{problem}")
-        if kept is None and value is not None:
+        value = record[name]
+        if value is None:  # as good as missing, to Elasticsearch too
+            continue
+        kept, problem = _CLEANERS.get(name, _other)(value)
+        if problem is not None:
+            problems.append(f"{name}:{problem}")
+        if kept is None:
             del record[name]
         else:
             record[name] = kept
@@ -197,10 +200,6 @@ def _clean(record: Document, problems: list[str]) -> None:
 def _usable(name: str) -> bool:
     """False for names that Elasticsearch refuses, that are ours, or whose dots would reach into another field."""
     return name not in _RESERVED and "." not in name and len(name) <= LONGEST_NAME and bool(name.strip())
-
-
-def _refuse(value: Any) -> tuple[Any, str | None]:
-    return None, "unusable_name"
 
 
 def _text(value: Any) -> tuple[Any, str | None]:
@@ -215,7 +214,7 @@ def _texts(value: Any) -> tuple[Any, str | None]:
         return (None if text is None else [text]), problem or "not_a_list"
     if all(type(item) is str for item in value):
         return value, None
-    return [item if isinstance(item, str) else _json(item) for item in value], "not_text"
+    return [text for text, _ in map(_text, value) if text is not None], "not_text"
 
 
 def _integer(value: Any) -> tuple[Any, str | None]:
