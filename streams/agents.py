@@ -43,8 +43,8 @@ def _compile(number: int, pattern: str, ignore_case: bool) -> re.Pattern[str]:
         compiled = re.compile(pattern, re.IGNORECASE if ignore_case else 0)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{where} is no regular expression: {error}") from None
-    if compiled.search(STOCK_BROWSER):
-        raise ValueError(f"{where} matches a stock browser, so that people would be tagged; remove it or make it narrower")
     if compiled.search("") and not (pattern.startswith("^") and pattern.endswith("$")):
         raise ValueError(f"{where} matches the empty text, so that it would match every agent; look for an alternative that is empty")
+    if compiled.search(STOCK_BROWSER):
+        raise ValueError(f"{where} matches a stock browser, so that people would be tagged; remove it or make it narrower")
     return compiled

@@ -1,0 +1,95 @@
+import json
+from ipaddress import IPv4Address, ip_address, ip_network
+from pathlib import Path
+from typing import cast
+
+import pytest
+from geoip2.database import Reader
+from geoip2.errors import AddressNotFoundError
+from geoip2.models import ASN
+
+from streams.geography import locate, open_asn, open_city, operator
+
+
+@pytest.fixture(scope="module")
+def city(city_database: Path) -> Reader:
+    return open_city(city_database)
+
+
+def test_everything_that_is_known_of_a_university(city: Reader) -> None:
+    assert locate(city, ip_address("128.111.54.80")) == {
+        "ip": "128.111.54.80",
+        "city_name": "Santa Barbara",
+        "continent_code": "NA",
+        "country_code2": "US",
+        "country_code3": "US",
+        "country_name": "United States",
+        "dma_code": 855,
+        "latitude": 34.4329,
+        "longitude": -119.8371,
+        "location": {"lat": 34.4329, "lon": -119.8371},
+        "postal_code": "93106",
+        "region_code": "CA",
+        "region_name": "California",
+        "timezone": "America/Los_Angeles",
+    }
+
+
+def test_only_what_is_known_stands(city: Reader) -> None:
+    found = locate(city, ip_address("1.0.4.1"))
+    assert found is not None
+    assert found["country_code2"] == "AU"
+    assert found["location"] == {"lat": found["latitude"], "lon": found["longitude"]}
+    assert not {"city_name", "region_name", "region_code", "dma_code"} & found.keys()
+
+
+def test_an_address_without_coordinates_is_not_located(city: Reader) -> None:
+    assert city.city("5.145.149.142").registered_country.iso_code == "US"
+    assert locate(city, ip_address("5.145.149.142")) is None
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1", "127.0.0.1", "192.0.2.1", "::1", "2001:db8::1"])
+def test_an_address_of_nowhere_has_no_geography(city: Reader, text: str) -> None:
+    assert locate(city, ip_address(text)) is None
+
+
+def test_real_events_are_where_they_were(city: Reader, shared: Path) -> None:
+    expected = json.loads((shared / "dataone/samples/events.expected.json").read_text())["events"]
+    records = map(json.loads, (shared / "dataone/events.jsonl").read_text().splitlines())
+    for record in records:
+        found = locate(city, ip_address(record["ipAddress"])) or {}
+        wanted = expected[record["id"]]["geoip"]
+        assert {name: found[name] for name in wanted} == wanted
+
+
+class Operators:
+    """Stands for an ASN database, of which there is none to be had freely: the two answers that it can give."""
+
+    def asn(self, address: IPv4Address) -> ASN:
+        if address not in ip_network("192.0.2.0/24"):
+            raise AddressNotFoundError(f"{address} is not in the database")
+        return ASN(address, autonomous_system_number=64_496, autonomous_system_organization=None)
+
+
+def test_the_operator_of_a_network() -> None:
+    asn = cast(Reader, Operators())
+    assert operator(asn, ip_address("192.0.2.1")) == {"ip": "192.0.2.1", "asn": 64_496}
+    assert operator(asn, ip_address("198.51.100.1")) == {}
+
+
+def test_a_database_of_another_kind_is_refused(city_database: Path) -> None:
+    with pytest.raises(ValueError, match="it is a GeoLite2-City database where a ASN database is needed"):
+        open_asn(city_database)
+
+
+@pytest.mark.parametrize("content", [b"", b"no database"])
+def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "GeoLite2-City.mmdb"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="no MaxMind database"):
+        open_city(file)
+
+
+def test_a_missing_database_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        open_city(tmp_path / "none.mmdb")
