@@ -137,11 +137,6 @@ def choose() -> Way:
     raise TailraceError(f"on {sys.platform} the servers are started with Docker, and no Docker engine (with compose) answers; start one")
 
 
-def answering(state: State) -> dict[str, bool]:
-    """Which of the two answer a request now."""
-    return {"Kafka": kafka.answers(state.bootstrap_servers), "Elasticsearch": elasticsearch.answers(state.url)}
-
-
 def halt(state: State, folder: Path, *, delete: bool) -> None:
     """Stop exactly what `state` names, and with `delete` remove its data."""
     if state.way == "docker":

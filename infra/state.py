@@ -19,6 +19,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     place: str
     """Folder of data, settings and logs, or the name of the compose project."""
     processes: list[Process] = []
+    stopped: bool = False
+    """By `tailrace down`, which leaves the data."""
 
 
 def file(folder: Path) -> Path:
