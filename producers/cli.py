@@ -12,10 +12,9 @@ from producers.progress import Progress
 from producers.publish import Publisher
 from producers.ship import Shipper
 from schemas.source import Source
-from schemas.sources import build
 from tailrace import kafka, options
-from tailrace.errors import ConfigError
 from tailrace.settings import Settings
+from tailrace.sources import load_sources
 
 
 @click.command()
@@ -30,7 +29,7 @@ def ship(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: 
     cleanly, with what was read delivered.
     """
     names = options.chosen(settings, source_names)
-    sources = [_source(settings, name) for name in names]
+    sources = list(load_sources(settings, names).values())
     with closing(Store(Path(settings.state_dir) / "ship")) as store:
         kafka.ensure_topics(kafka.connect(settings.kafka, wait_s), settings.kafka, names)
         run(settings, sources, store, once=once)
@@ -47,10 +46,3 @@ def run(settings: Settings, sources: list[Source], store: Store, *, once: bool) 
         for number, handler in before.items():
             signal.signal(number, handler)
         publisher.close()
-
-
-def _source(settings: Settings, name: str) -> Source:
-    try:
-        return build(name, settings.sources[name])
-    except ValueError as error:
-        raise ConfigError(str(error)) from None

@@ -3,8 +3,7 @@
 import glob
 import os
 import stat
-from collections.abc import Sequence
-from fnmatch import fnmatch
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from schemas.source import SourceSettings
@@ -23,12 +22,10 @@ class Found(NamedTuple):
 def find(settings: SourceSettings) -> list[Found]:
     """Regular files by path, each inode once (hard links and symbolic links are other names of a file).
 
-    What vanishes or is renamed during the walk is left to the next one. `exclude` holds globs of paths, or of bare names.
+    What vanishes or is renamed during the walk is left to the next one.
     """
     found: dict[Inode, Found] = {}
-    for path in sorted({path for pattern in settings.paths for path in glob.iglob(pattern, recursive=True)}):
-        if _excluded(path, settings.exclude):
-            continue
+    for path in sorted(_expand(settings.paths) - _expand(settings.exclude)):
         try:
             status = os.stat(path)
         except OSError:
@@ -39,6 +36,5 @@ def find(settings: SourceSettings) -> list[Found]:
     return list(found.values())
 
 
-def _excluded(path: str, patterns: Sequence[str]) -> bool:
-    name = os.path.basename(path)
-    return any(fnmatch(path if "/" in pattern else name, pattern) for pattern in patterns)
+def _expand(patterns: Iterable[str]) -> set[str]:
+    return {path for pattern in patterns for path in glob.iglob(pattern, recursive=True)}
