@@ -1,28 +1,31 @@
 """Real servers for tests, started once per run, and settings that no two tests share.
 
 `servers` are those of TAILRACE_KAFKA_BOOTSTRAP_SERVERS and TAILRACE_ELASTICSEARCH_URL where both are set, else a Kafka and an
-Elasticsearch of this run's own that end with it. Tests that ask for either fixture are marked `servers` by that alone.
+Elasticsearch of this run's own that end with it. They are started before the first test, so that no test's time limit pays for them,
+and only where a test of the run asks for them.
 """
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
-from infra import city
 from infra.progress import seldom
 from infra.servers import Servers, obtain
 from tailrace import kafka, search
+from tailrace.errors import TailraceError
 from tailrace.settings import OTHER_VARIABLES, PREFIX, Elasticsearch, Kafka, Settings, load
 
 REPOSITORY = Path(__file__).parent.parent
 NAMED = (f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS", f"{PREFIX}ELASTICSEARCH_URL")
 
 _named_by_caller = pytest.StashKey[dict[str, str]]()
-_used = pytest.StashKey[str]()
+_servers = pytest.StashKey[Servers | TailraceError]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,31 +36,43 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """`-m "not servers"` leaves out everything that needs them, marked by hand or not."""
-    for item in items:
-        if {"servers", "settings"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.servers)
+    if "servers" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.servers)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    config = session.config
+    if config.option.collectonly or not any("servers" in getattr(item, "fixturenames", ()) for item in session.items):
+        return
+    folder = Path(tempfile.mkdtemp(prefix="tailrace-tests-"))
+    folder.chmod(0o755)  # the account that servers run under has to pass
+    config.add_cleanup(lambda: shutil.rmtree(folder))
+    given = config.stash[_named_by_caller]
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    try:
+        config.stash[_servers] = found = obtain(load(environ=given), folder, seldom(terminal.write_line), given)
+        config.add_cleanup(found.stop)
+    except TailraceError as error:
+        config.stash[_servers] = error
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    terminalreporter.write_line(f"servers: {config.stash.get(_used, 'none were asked for')}")
+    found = config.stash.get(_servers, None)
+    if isinstance(found, Servers):
+        terminalreporter.write_line(f"servers: Kafka {found.bootstrap_servers}, Elasticsearch {found.url} ({found.how})")
+    else:
+        terminalreporter.write_line(f"servers: {found or 'none were asked for'}")
 
 
 @pytest.fixture(scope="session")
-def servers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """A real Kafka and a real Elasticsearch; they are shared, so use the names of `settings`."""
-    given = pytestconfig.stash[_named_by_caller]
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
-
-    def say(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            terminal.write_line(line)
-
-    with obtain(load(environ=given), tmp_path_factory.mktemp("servers"), seldom(say), given) as found:
-        pytestconfig.stash[_used] = f"Kafka {found.bootstrap_servers}, Elasticsearch {found.url} ({found.how})"
-        yield found
+def servers(pytestconfig: pytest.Config) -> Servers:
+    """A real Kafka and a real Elasticsearch; the whole run shares them, so use the names of `settings`."""
+    found = pytestconfig.stash[_servers]
+    if isinstance(found, TailraceError):
+        pytest.fail(f"no servers: {found.format_message()}", pytrace=False)
+    return found
 
 
 @pytest.fixture
@@ -84,15 +99,6 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def city_database() -> Path:
-    """A MaxMind City database, of 2018."""
-    found = city.city_database()
-    if found is None:
-        pytest.skip("no City database: install maxminddb-geolite2, which is among the development dependencies")
-    return found
-
-
 def _delete_topics(own: Kafka) -> None:
     admin = kafka.connect(own, wait_s=5)
     mine = [name for name in admin.list_topics(timeout=10).topics if name.startswith(own.topic_prefix)]
@@ -100,13 +106,13 @@ def _delete_topics(own: Kafka) -> None:
         try:
             future.result(timeout=20)
         except KafkaException as error:
-            if error.args[0].name() != "UNKNOWN_TOPIC_OR_PART":
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
 
 
 def _delete_indices(own: Elasticsearch) -> None:
+    mine = f"{own.index_prefix}*"
     with search.connect(own, wait_s=5).options(ignore_status=404) as client:
-        mine = f"{own.index_prefix}*"
         for index in client.indices.get(index=mine, expand_wildcards="all", features="aliases"):
             client.indices.delete(index=index, ignore_unavailable=True)
         for template in client.indices.get_index_template(name=mine)["index_templates"]:
