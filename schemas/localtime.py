@@ -35,11 +35,11 @@ def _hour(zone: str, hour: str) -> tuple[int, bool]:
     """
     if not _HOUR.fullmatch(hour):
         raise ValueError(f"no such hour: {hour}")
-    naive = datetime.strptime(hour, "%Y-%m-%d-%H")
     try:
+        naive = datetime.strptime(hour, "%Y-%m-%d-%H")
         first = naive.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
         second = naive.replace(tzinfo=ZoneInfo(zone), fold=1).astimezone(UTC)
-    except OverflowError:
+    except (ValueError, OverflowError):
         raise ValueError(f"no such hour: {hour}") from None
     return int(first.timestamp()), second - first == timedelta(hours=1)
 

@@ -97,7 +97,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 
     Raises ConfigError for a missing file, broken TOML, an unknown key or variable, a wrong type, an impossible value.
     """
-    file = _find(path, environ)
+    file = find_file(path, environ)
     raw = _read(file) if file else {}
     where = str(file) if file else "the defaults"
     _check_names(raw, Settings, where, "")
@@ -121,7 +121,30 @@ def secret(value: str | None, file: str | None, key: str) -> str | None:
         raise ConfigError(f"{key}_file: cannot read {file}: {error.strerror}") from None
 
 
-def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+def origins(path: Path | None, environ: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    """What set each key that is not left at its default: the file or the variable, by the key's path."""
+    file = find_file(path, environ)
+    raw = _read(file) if file else {}
+    found = {key: str(file) for key in _keys(raw)}
+    for variable, key, _ in _variables({*(raw.get("sources") or Settings().sources)}):
+        if variable in environ:
+            found[key] = variable
+    return found
+
+
+def _keys(raw: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The paths of a file's keys, down to the keys of sections and of sources."""
+    for section, content in raw.items():
+        if section == "sources":
+            yield from ((section, name, key) for name, block in content.items() for key in block)
+        elif isinstance(content, dict):
+            yield from ((section, key) for key in content)
+        else:
+            yield (section,)
+
+
+def find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The configuration file in force, None where there is none. Raises ConfigError where one is named and missing."""
     chosen = path or (Path(environ["TAILRACE_CONFIG"]) if environ.get("TAILRACE_CONFIG") else None)
     if chosen is not None:
         if not chosen.is_file():
