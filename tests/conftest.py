@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from infra import city
 from infra.progress import seldom
 from infra.servers import Servers, obtain
 from tailrace import kafka, search
@@ -97,6 +98,15 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data: {folder} is not there; set TAILRACE_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def city_database() -> Path:
+    """A MaxMind City database, of 2018."""
+    found = city.city_database()
+    if found is None:
+        pytest.skip("no City database: install maxminddb-geolite2, which is among the development dependencies")
+    return found
 
 
 def _delete_topics(own: Kafka) -> None:
