@@ -20,7 +20,7 @@ RECORD: dict[str, Any] = {
     "id": "urn:node:KNB.7",
     "entryId": "7",
     "nodeId": "urn:node:KNB",
-    "pid": "doi:10.5063/F1QF8R5T",
+    "pid": "doi:10.5072/F1",
     "event": "read",
     "formatType": "DATA",
     "dateLogged": "2018-05-18T23:55:19.29Z",
