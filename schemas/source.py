@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -30,7 +30,7 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     exclude: list[str] = []
     """Globs of files to leave alone."""
     timezone: str = "UTC"
-    """IANA name of the zone of stamps that carry none."""
+    """IANA name of the zone of stamps that carry none. A block of EZCast that names none gets Europe/Brussels."""
     index: str | None = None
     """Start of the index names, `<index>-YYYY.MM`; the source's name by default."""
     name: str | None = None
@@ -60,7 +60,7 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
 
     session_gap: str = "60m"
     """Events of one client at most this far apart belong to one session."""
-    session_days: int = 90
+    session_days: Annotated[int, msgspec.Meta(ge=1)] = 90
     """Days of event time for which a late event can still join, extend or merge sessions."""
 
     # Formats of the user's own: delimited, json, regex.

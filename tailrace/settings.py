@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -26,11 +26,14 @@ OTHER_VARIABLES = {"TAILRACE_CONFIG", "TAILRACE_LOG_LEVEL", "TAILRACE_CACHE", "T
 """Variables of our prefix that are no keys."""
 
 
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Kafka(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     bootstrap_servers: str = "127.0.0.1:9092"
     topic_prefix: str = ""
     """Put before every topic and group name, so that runs can stand side by side."""
-    partitions: int = 4
+    partitions: AtLeastOne = 4
     """Of topics that Tailrace creates."""
     replication_factor: int = -1
     """Of topics that Tailrace creates; -1: the broker's default."""
@@ -54,8 +57,8 @@ class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     api_key: str | None = None
     api_key_file: str | None = None
     ca_certs: str | None = None
-    number_of_shards: int = 1
-    number_of_replicas: int = 0
+    number_of_shards: AtLeastOne = 1
+    number_of_replicas: Annotated[int, msgspec.Meta(ge=0)] = 0
     refresh_interval: str = "1s"
 
 
@@ -81,6 +84,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     sources: dict[str, SourceSettings] = msgspec.field(default_factory=_built_in_sources)
 
 
+EZCAST_ZONE = "Europe/Brussels"
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
@@ -101,14 +105,22 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     raw = _read(file) if file else {}
     where = str(file) if file else "the defaults"
     _check_names(raw, Settings, where, "")
-    for name in raw.get("sources", {}):
-        if isinstance(raw["sources"][name], dict):
-            _default_format(name, raw["sources"][name], where)
+    for name, block in raw.get("sources", {}).items():
+        _complete(name, block, where)
     _override(raw, environ, {*(raw.get("sources") or Settings().sources)})
+    for name, block in raw.get("sources", {}).items():
+        _convert(block, SourceSettings, where, f"sources.{name}.")  # by itself, so that the message names the source
+    return _convert(raw, Settings, where)
+
+
+Shape = TypeVar("Shape")
+
+
+def _convert(raw: dict[str, Any], shape: type[Shape], where: str, path: str = "") -> Shape:
     try:
-        return msgspec.convert(raw, Settings, strict=True)
+        return msgspec.convert(raw, shape, strict=True)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {_plain(str(error))}") from None
+        raise ConfigError(f"{where}: {path}{_plain(str(error))}") from None
 
 
 def secret(value: str | None, file: str | None, key: str) -> str | None:
@@ -169,31 +181,39 @@ def _check_names(raw: Mapping[str, Any], shape: type[msgspec.Struct], where: str
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean {path}{near[0]}?" if near else f"known keys: {', '.join(sorted(known))}"
             raise ConfigError(f"{where}: unknown key {path}{key}; {hint}")
-        if key == "sources" and shape is Settings and isinstance(value, dict):
+        is_section = isinstance(known[key], type) and issubclass(known[key], msgspec.Struct)
+        if key == "sources" and shape is Settings:
+            _check_table(value, where, "sources")
             for name, block in value.items():
                 if not SOURCE_NAME.fullmatch(name):
                     raise ConfigError(
                         f"{where}: sources.{name}: a source's name is lower-case letters, digits, - and _, for topics and indices"
                     )
-                if isinstance(block, dict):
-                    _check_names(block, SourceSettings, where, f"sources.{name}.")
-        elif isinstance(value, dict) and isinstance(known[key], type) and issubclass(known[key], msgspec.Struct):
+                _check_table(block, where, f"sources.{name}")
+                _check_names(block, SourceSettings, where, f"sources.{name}.")
+        elif is_section:
+            _check_table(value, where, f"{path}{key}")
             _check_names(value, known[key], where, f"{path}{key}.")
 
 
-def _default_format(name: str, block: dict[str, Any], where: str) -> None:
-    if "format" in block:
-        return
-    if name not in get_args(Format):
+def _check_table(value: Any, where: str, key: str) -> None:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: {key} = {value!r} is no block; write [{key}] and its keys below it")
+
+
+def _complete(name: str, block: dict[str, Any], where: str) -> None:
+    """Give a source's block the format that its name is, and EZCast's the zone that its own analyser assumes."""
+    if block.setdefault("format", name) not in get_args(Format) and block["format"] == name:
         raise ConfigError(f"{where}: sources.{name}.format is missing: one of {', '.join(get_args(Format))}")
-    block["format"] = name
+    if block["format"] == "ezcast":
+        block.setdefault("timezone", EZCAST_ZONE)
 
 
 def _variables(source_names: set[str]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
     """Every overridable key as (variable, path, type)."""
 
     def walk(shape: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
-        for key, kind in get_type_hints(shape).items():
+        for key, kind in get_type_hints(shape, include_extras=True).items():
             here = (*path, key)
             if here == ("sources",):
                 for name in source_names:
