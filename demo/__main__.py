@@ -34,6 +34,7 @@ PLAIN_EVERY_S = 5.0
 PATIENCE_S = 60.0
 """The demo fails when nothing has moved for so long."""
 LOG = "tailrace.log"
+LOG_LINES = 40
 REPORTS = (
     ("report", "ezcast", "browsers", "help", "videos", "logins", "--top", "8"),
     ("report", "dataone", "--top", "8"),
@@ -59,6 +60,9 @@ def main(seconds: float | None, speed: float | None, seed: int, keep: bool) -> N
     folder = Path(tempfile.mkdtemp(prefix="tailrace-demo-"))
     try:
         clean = demonstrate(folder, seconds or (DAY_S / speed if speed else SECONDS), seed, keep)
+    except TailraceError:
+        _show_log(folder / LOG)
+        raise
     except KeyboardInterrupt:
         raise click.Abort from None
     finally:
@@ -148,6 +152,13 @@ def _rows(ledger: Ledger, progress: Progress, rates: Rates, now: float) -> list[
         *stages,
         searchable._replace(total=written.events),
     ]
+
+
+def _show_log(log: Path) -> None:
+    """The end of what the processes said, since the folder goes."""
+    if log.exists():
+        _heading("The last that the processes said")
+        click.echo("\n".join(log.read_text().splitlines()[-LOG_LINES:]))
 
 
 def _show_dead_letters(final: Progress) -> None:

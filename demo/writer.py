@@ -5,7 +5,8 @@ and written on until it is reopened, half lines stand for a moment, and sometime
 """
 
 import time
-from collections.abc import Iterator
+from bisect import bisect_right
+from itertools import groupby
 from pathlib import Path
 from random import Random
 from typing import BinaryIO
@@ -57,6 +58,7 @@ class Logs:
             file.write(last.data)
         for line in lines:
             self._ledger.enter(name, line)
+        self._save()
 
     def rotate(self, line: Line) -> None:
         """Rename the line's file while half of the line stands in it, finish the line there, and go on in a new file."""
@@ -69,6 +71,10 @@ class Logs:
         file.write(line.data[half:])
         file.close()
         self._ledger.enter(f"{name}.1", line)
+        self._save()
+
+    def _save(self) -> None:
+        save(self._ledger, self._folder / LEDGER)
 
     def _file(self, name: str) -> BinaryIO:
         if name not in self._open:
@@ -97,32 +103,24 @@ def _path(line: Line) -> str:
     return f"{EVENTS if line.file == dataone.FILE else TRACES}/{line.file}"
 
 
-def play(lines: list[Line], seconds: float, logs: Logs, random: Random) -> Iterator[None]:
-    """Write the lines, whose times stretch over a day, within so many seconds; yields after every round."""
-    rotate = _rotations(lines)
+def play(lines: list[Line], seconds: float, logs: Logs, random: Random) -> None:
+    """Write the lines, whose times stretch over a day, within so many seconds."""
+    due, rotations = _due(lines, seconds), _rotations(lines)
     start = time.monotonic()
-    paused = False
-    left = iter(enumerate(_due(lines, seconds)))
-    upcoming = next(left, None)
-    while upcoming is not None:
+    position, paused = 0, False
+    while position < len(lines):
         elapsed = time.monotonic() - start
         if not paused and elapsed >= PAUSE_AT * seconds:
             paused = True
             time.sleep(PAUSE_S)
-        batch: list[Line] = []
-        while upcoming is not None and upcoming[1] <= elapsed:
-            line = lines[upcoming[0]]
-            if batch and (batch[0].file != line.file or upcoming[0] in rotate):
-                logs.append(batch, torn=random.random() < HALF_LINES)
-                batch = []
-            if upcoming[0] in rotate:
-                logs.rotate(line)
+        end = bisect_right(due, elapsed, lo=position)
+        for (_, rotates), batch in groupby(range(position, end), key=lambda at: (lines[at].file, at in rotations)):
+            together = [lines[at] for at in batch]
+            if rotates:
+                logs.rotate(together[0])
             else:
-                batch.append(line)
-            upcoming = next(left, None)
-        if batch:
-            logs.append(batch, torn=random.random() < HALF_LINES)
-        yield
+                logs.append(together, torn=random.random() < HALF_LINES)
+        position = end
         time.sleep(TICK_S)
 
 
@@ -152,10 +150,9 @@ def main(folder: Path, seed: int, seconds: float) -> None:
     random = Random(f"writer {seed}")
     logs = Logs(folder, ledger, random)
     try:
-        for line in older:
-            logs.append([line], torn=False)
-        for _ in play(today, seconds, logs, random):
-            save(ledger, folder / LEDGER)
+        for _, lines in groupby(older, key=lambda line: line.file):
+            logs.append(list(lines), torn=False)
+        play(today, seconds, logs, random)
     finally:
         logs.close()
     ledger.finished = True
