@@ -17,12 +17,14 @@ from reports.coverage import altered, covers, identify, lacking
 from reports.findings import NAMED, FileAudit, Named, Problem, SourceAudit, totals
 from reports.ledger import Account, Fate, Ledger, Parse
 from reports.topics import TopicReader
+from schemas.event import Dead, Parsed
 from schemas.localtime import LocalClock
 from schemas.place import Place, split_key
 from schemas.source import Source
-from schemas.sources import build
+from tailrace.dead import from_record
 from tailrace.kafka import topic
 from tailrace.settings import Settings
+from tailrace.sources import load_source
 
 Say = Callable[[str], None]
 """Told how far a long stage is, with lines that end in `…`."""
@@ -35,7 +37,14 @@ def audit_source(settings: Settings, name: str, client: Elasticsearch, *, allow_
 
 def _parser(source: Source) -> Parse:
     clock = _EitherHour(source.local_timezone) if source.local_timezone else None
-    return lambda value, place, offset: source.parse(value, place, offset, clock)
+
+    def parse(value: bytes, place: Place, offset: int) -> Parsed:
+        try:
+            return source.parse(value, place, offset, clock)
+        except Exception as error:  # a defect of the parser, which the parse worker keeps as a dead letter
+            return [Dead("exception", repr(error), value, offset)]
+
+    return parse
 
 
 class _EitherHour(LocalClock):
@@ -50,10 +59,12 @@ class _Audit:
 
     def __init__(self, settings: Settings, name: str, client: Elasticsearch, say: Say) -> None:
         self.settings, self.client, self.say = settings, client, say
-        self.source = build(name, settings.sources[name])
+        self.source = load_source(settings, name)
         self.indices = index.pattern(settings, name)
         self.raw, self.dead = (TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "dead"))
         self.ledger = Ledger(_parser(self.source))
+        self.no_place: set[tuple[str, int, int]] = set()
+        """Topic, partition and offset of raw records that no dead letter accounts for either."""
         self.problems: list[Named] = []
         self.counts: Counter[Problem] = Counter()
 
@@ -89,18 +100,24 @@ class _Audit:
                 self._name(Named("unreadable", path=path, message=error.strerror))
 
     def _placed(self, reader: TopicReader, what: str) -> Iterator[tuple[Place, int, bytes]]:
-        """Place, offset and value of a topic's records; those whose key names no place are a problem of the raw topic."""
-        waiting, message = reader.waiting(), None
+        """Place, offset and value of a topic's records whose key names a place."""
         for count, message in enumerate(reader.records()):
             if count % 10_000 == 0:
-                self.say(f"{self.source.name}: {count:,} of {waiting:,} {what}…")
+                self.say(f"{self.source.name}: {count:,} of {reader.waiting:,} {what}…")
             try:
                 place, offset = split_key(message.key() or b"")
             except ValueError:
-                if reader is self.raw:
-                    self._name(Named("no_place", message=_position(message)))
+                self._unplaced(reader, message)
                 continue
             yield place, offset, message.value() or b""
+
+    def _unplaced(self, reader: TopicReader, message: Message) -> None:
+        """A raw record whose key names no place is accounted for by a dead letter that names the record."""
+        if reader is self.raw:
+            self.no_place.add((message.topic(), message.partition(), message.offset()))
+        else:
+            letter = from_record(message.key(), message.value(), message.headers())
+            self.no_place.discard((letter.topic, letter.partition, letter.offset))
 
     def _read_dead(self) -> None:
         for place, offset, _ in self._placed(self.dead, "dead letters"):
@@ -216,7 +233,7 @@ class _Audit:
             self._name(Named("not_shipped" if lag else "hole", file=audit.file, path=audit.path, offset=start, end=end))
 
     def _name_events(self, paths: dict[str, str]) -> None:
-        """Name missing and double events and foreign documents."""
+        """Name missing and double events, foreign documents and records without a place."""
         double: list[Named] = []
         for event in self.ledger.owed():
             if event.fate in ("missing", "double"):
@@ -230,6 +247,8 @@ class _Audit:
             named.indices = sorted(indices[named.id or ""])
         for id, name in self.ledger.foreign.items():
             self._name(Named("foreign", id=id, indices=[name]))
+        for record in sorted(self.no_place):
+            self._name(Named("no_place", message="{}[{}]@{}".format(*record)))
 
     def _name(self, named: Named) -> bool:
         """Count a problem; True where it is among the first few, which are kept."""
@@ -238,7 +257,3 @@ class _Audit:
             return False
         self.problems.append(named)
         return True
-
-
-def _position(message: Message) -> str:
-    return f"{message.topic()}[{message.partition()}]@{message.offset()}"

@@ -12,10 +12,10 @@ from reports import index, render, statistics
 from reports.queries import Period
 from reports.statistics import Statistic
 from reports.table import Table
-from schemas.sources import build
 from tailrace import search
 from tailrace.options import pass_settings, wait
 from tailrace.settings import Settings
+from tailrace.sources import load_source
 
 TOP = 20
 """Rows of a ranking in a table, as in the lists that EZCast's administrators know."""
@@ -137,7 +137,7 @@ def kind_field(settings: Settings, source: str) -> str | None:
     block = settings.sources[source]
     if block.format in ("ezcast", "dataone"):
         return {"ezcast": "action", "dataone": "event.key"}[block.format]
-    properties = build(source, block).properties
+    properties = load_source(settings, source).properties
     return block.kind if block.kind and properties.get(block.kind, {}).get("type") != "text" else None
 
 

@@ -1,9 +1,12 @@
 """The files of a source on this disk: their records' places and checksums, cut as the producer cuts them."""
 
+import glob
+import os
 import re
 from array import array
 from collections.abc import Iterator
-from glob import glob
+from errno import EINVAL
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from zlib import crc32
@@ -13,6 +16,7 @@ from schemas.identity import HEAD_BYTES, head
 from schemas.source import SourceSettings
 
 BLOCK_BYTES = 1 << 20
+GZIP = b"\x1f\x8b"
 
 
 class DiskFile(NamedTuple):
@@ -34,13 +38,21 @@ class DiskFile(NamedTuple):
 
 
 def paths(settings: SourceSettings) -> list[str]:
-    """The regular files that the source's globs name, sorted, without those excluded."""
-    found = {path for pattern in settings.paths for path in glob(pattern, recursive=True) if Path(path).is_file()}
-    return sorted(found.difference(*(glob(pattern, recursive=True) for pattern in settings.exclude)))
+    """The regular files that the source's globs name, sorted, each once however many names it has.
+
+    `exclude` as producers take it: globs of paths, or of bare names.
+    """
+    found: dict[tuple[int, int], str] = {}
+    for path in sorted({path for pattern in settings.paths for path in glob.iglob(pattern, recursive=True)}):
+        name = os.path.basename(path)
+        if os.path.isfile(path) and not any(fnmatch(path if "/" in pattern else name, pattern) for pattern in settings.exclude):
+            status = os.stat(path)
+            found.setdefault((status.st_dev, status.st_ino), os.path.abspath(path))
+    return list(found.values())
 
 
 def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
-    """Raises OSError for a file that cannot be read."""
+    """Raises OSError for a file that cannot be read, and for one that is compressed, which producers leave alone."""
     starts, ends, checksums = array("q"), array("q"), array("I")
     beginning, size = b"", 0
     with Path(path).open("rb") as file:
@@ -54,6 +66,8 @@ def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
                 ends.append(base + end)
                 checksums.append(crc32(buffer[start : end - 1]))
                 start = end
+    if beginning.startswith(GZIP):
+        raise OSError(EINVAL, "it is compressed: leave it out (exclude), or unpack it", path)
     return DiskFile(path, head(beginning) or beginning, size, starts, ends, checksums)
 
 

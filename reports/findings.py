@@ -21,7 +21,7 @@ MEANING: dict[Problem, str] = {
     "double": "an event that stands in more than one index",
     "dead_letter_missing": "a record that gives no event, without a dead letter that says so",
     "foreign": "a document that no record in Kafka explains",
-    "no_place": "a record in Kafka whose key names no place",
+    "no_place": "a record in Kafka whose key names no place, without a dead letter that says so",
     "unreadable": "a file that cannot be read",
 }
 

@@ -7,9 +7,9 @@ from elasticsearch import ApiError, AuthorizationException, Elasticsearch, Trans
 
 from reports import queries
 from schemas.source import Source
-from schemas.sources import build
 from tailrace.errors import Refused, TailraceError, Unreachable
 from tailrace.settings import Settings
+from tailrace.sources import load_sources
 
 Bucket = dict[str, Any]
 Ask = Callable[[queries.Body], Iterator[Bucket]]
@@ -19,15 +19,16 @@ Ask = Callable[[queries.Body], Iterator[Bucket]]
 def pattern(settings: Settings, source: str) -> str:
     """The indices of a source as its users see them, `ezcast-*`, without those of other sources whose names begin alike."""
     prefix = settings.elasticsearch.index_prefix
-    own = build(source, settings.sources[source]).index
-    others = {build(name, block).index for name, block in settings.sources.items()}
+    indices = {name: found.index for name, found in load_sources(settings, settings.sources).items()}
+    own, others = indices[source], set(indices.values())
     return ",".join([f"{prefix}{own}-*", *(f"-{prefix}{other}-*" for other in sorted(others) if other.startswith(f"{own}-"))])
 
 
 def sharing(settings: Settings, source: Source) -> list[Source]:
     """Other sources that write to the same indices."""
-    others = [build(name, block) for name, block in settings.sources.items() if name != source.name]
-    return [other for other in others if other.index == source.index]
+    return [
+        other for name, other in load_sources(settings, settings.sources).items() if name != source.name and other.index == source.index
+    ]
 
 
 def search(client: Elasticsearch, index: str, body: queries.Body) -> dict[str, Any]:

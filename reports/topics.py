@@ -16,6 +16,9 @@ BATCH_S = 0.2
 ANSWER_S = 30.0
 """How long a broker may take for an answer before the audit gives up."""
 
+_PASSING = {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+"""Errors that go by; librdkafka does not flag them as retriable in every place."""
+
 
 class TopicReader:
     """Reads on from where it stopped. A topic that does not exist (any more) is empty."""
@@ -32,6 +35,8 @@ class TopicReader:
             )
         )
         self._next: dict[int, int] = {}
+        self.waiting = 0
+        """How many records the last call of `records` set out to give, at most."""
 
     def close(self) -> None:
         self._consumer.close()
@@ -42,24 +47,31 @@ class TopicReader:
         Raises Unreachable where the broker stops answering, TailraceError where it refuses.
         """
         try:
-            yield from self._read(self._ends())
+            ends = self._ends()
+            self.waiting = sum(high - max(low, self._next.get(partition, low)) for partition, (low, high) in ends.items())
+            yield from self._read(ends)
         except KafkaException as failure:
             error = failure.args[0]
-            kind = Unreachable if error.retriable() or error.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT) else TailraceError
+            kind = Unreachable if _passing(error) else TailraceError
             raise kind(f"cannot read {self.topic}: {error.str()}") from None
-
-    def waiting(self) -> int:
-        """How many records `records` would give, at most."""
-        return sum(high - max(low, self._next.get(partition, low)) for partition, (low, high) in self._ends().items())
 
     def _ends(self) -> dict[int, tuple[int, int]]:
         """The first and the next offset of each partition that has something to read."""
         found = self._consumer.list_topics(timeout=ANSWER_S).topics.get(self.topic)
-        marks = {
-            partition: self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=ANSWER_S)
-            for partition in (found.partitions if found else ())
-        }
+        marks = {partition: self._marks(partition) for partition in (found.partitions if found else ())}
         return {partition: (low, high) for partition, (low, high) in marks.items() if max(low, self._next.get(partition, 0)) < high}
+
+    def _marks(self, partition: int) -> tuple[int, int]:
+        """Tried again while a leader is elected."""
+        deadline = time.monotonic() + ANSWER_S
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=ANSWER_S)
+                return low, high
+            except KafkaException as failure:
+                if not _passing(failure.args[0]) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.2)
 
     def _read(self, ends: dict[int, tuple[int, int]]) -> Iterator[Message]:
         self._consumer.assign([TopicPartition(self.topic, partition, self._next.get(partition, OFFSET_BEGINNING)) for partition in ends])
@@ -83,3 +95,7 @@ class TopicReader:
                 if error is not None or offset + 1 >= ends[partition][1]:
                     self._consumer.pause([TopicPartition(self.topic, partition)])
                     del ends[partition]
+
+
+def _passing(error: KafkaError) -> bool:
+    return bool(error.retriable()) or error.code() in _PASSING
