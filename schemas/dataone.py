@@ -60,6 +60,8 @@ LONGEST_ID_BYTES = 512
 """Elasticsearch takes no longer `_id`."""
 LONGEST_NAME = 256
 """Characters of a field's name; Elasticsearch would refuse the whole document for one over 32,766 bytes."""
+MOST_PROBLEMS = 100
+"""A document lists no more, so that a hostile line cannot swell into one that no topic takes."""
 
 _RESERVED = frozenset(
     {*COMMON_PROPERTIES, "beat", "eventId"}
@@ -70,6 +72,7 @@ _RESERVED = frozenset(
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-](?:0[0-9]|1[0-7]):?[0-9]{2})"
 )
+_NO_DATE = "dateLogged:not_a_date"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _VERSION = version("tailrace")
@@ -116,15 +119,9 @@ def moment(text: str) -> tuple[int, str] | None:
 
 
 def _parse(value: bytes, place: Place, offset: int, beat_name: str, static: dict[str, str]) -> Event | Dead:
-    try:
-        record = _decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if place.torn:
-            return Dead("torn_at_end_of_file", "the file ends in the middle of this line", value, offset)
-        return Dead("not_json", f"the line is not JSON: {error}", value, offset)
-    if type(record) is not dict:
-        return Dead("not_an_object", f"the line is JSON, but {_json_type(record)} and no object", value, offset)
-
+    record = _object(value, place.torn, offset)
+    if isinstance(record, Dead):
+        return record
     for name in DROPPED:
         record.pop(name, None)
     problems: list[str] = []
@@ -147,24 +144,36 @@ def _parse(value: bytes, place: Place, offset: int, beat_name: str, static: dict
     record["offset"] = offset
     record["tags"] = tags
     if problems:
-        record["problems"] = problems
+        record["problems"] = problems[:MOST_PROBLEMS]
     return Event(id_, time, client, record.get("event") or "", record)
+
+
+def _object(value: bytes, torn: bool, offset: int) -> Document | Dead:
+    try:
+        record = _decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        found = Dead("not_json", f"the line is not JSON: {error}", value, offset)
+    else:
+        if type(record) is dict:
+            return record
+        found = Dead("not_an_object", f"the line is JSON, but {_json_type(record)} and no object", value, offset)
+    return Dead("torn_at_end_of_file", "the file ends in the middle of this line", value, offset) if torn else found
 
 
 def _stamp(record: Document, tags: list[str], problems: list[str]) -> int | None:
     """Set `@timestamp` from `dateLogged`; the tag is Logstash's, which users filter by."""
     logged = record.get("dateLogged")
-    if logged is None:
-        if "dateLogged:not_a_date" not in problems:
-            problems.append("dateLogged:missing")
-        return None
-    found = moment(logged)
-    if found is None:
-        problems.append("dateLogged:not_a_date")
+    found = moment(logged) if logged is not None else None
+    if found is not None:
+        time, record["@timestamp"] = found
+        return time
+    if logged is not None:
+        problems.append(_NO_DATE)
+    if _NO_DATE in problems:  # from here, or from _clean for what is not even text
         tags.append("_dateparsefailure")
-        return None
-    time, record["@timestamp"] = found
-    return time
+    else:
+        problems.append("dateLogged:missing")
+    return None
 
 
 def _client(record: Document, problems: list[str]) -> str | None:

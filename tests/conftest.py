@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
@@ -31,6 +32,8 @@ _servers = pytest.StashKey[Servers | TailraceError]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settings in the caller's environment must not change what a test sees."""
+    hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no defect
+    hypothesis.settings.load_profile("tests")
     config.stash[_named_by_caller] = {name: os.environ[name] for name in NAMED if os.environ.get(name)}
     for name in list(os.environ):
         if name.startswith(PREFIX) and (name not in OTHER_VARIABLES or name == "TAILRACE_CONFIG"):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.common import COMMON_PROPERTIES
-from schemas.dataone import DROPPED, PROPERTIES, moment, source
+from schemas.dataone import DROPPED, MOST_PROBLEMS, PROPERTIES, moment, source
 from schemas.event import Dead, Event
 from schemas.place import Place
 from schemas.source import SourceSettings
@@ -124,6 +124,7 @@ def test_the_end_of_a_file_is_an_event_if_it_is_whole() -> None:
     line = msgspec.json.encode(RECORD)
     assert event(line, torn).id == RECORD["id"]
     assert dead(line[:-1], torn).reason == "torn_at_end_of_file"
+    assert dead(b"12", torn).reason == "torn_at_end_of_file"
     assert dead(b"{}", torn).reason == "no_id"
 
 
@@ -254,6 +255,18 @@ def test_an_instant_is_what_was_written(utc: datetime, digits: int, zone_minutes
         (cut - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1),
         cut.isoformat(timespec="milliseconds")[:-6] + "Z",
     )
+
+
+@pytest.mark.parametrize("logged", [1526687719, {"a": 1}, ["2018-05-18T23:55:19Z"], True])
+def test_a_date_that_is_not_even_text_is_left_out(logged: Any) -> None:
+    found = event(RECORD | {"dateLogged": logged})
+    assert (found.time, found.document["tags"], found.document["problems"]) == (None, ["_dateparsefailure"], ["dateLogged:not_a_date"])
+    assert "dateLogged" not in found.document
+
+
+def test_a_line_cannot_swell_by_its_problems() -> None:
+    document = event(RECORD | {f"a.{number}": 1 for number in range(1_000)}).document
+    assert document["problems"] == [f"a.{number}:unusable_name" for number in range(MOST_PROBLEMS)]
 
 
 JSON = st.recursive(
