@@ -2,6 +2,7 @@
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
@@ -19,7 +20,7 @@ COMMIT_INTERVAL_S = 0.5
 """At most this long after the last acknowledgement the offsets are committed."""
 
 
-def make_app(settings: config.Settings, role: str) -> faust.App:
+def make_app(settings: config.Settings, role: str, **faust_settings: Any) -> faust.App:
     """The app of a role, without agents yet. Its id, and so its consumer group, is `tailrace.kafka.group(kafka, role)`.
 
     Raises ConfigError where `state_dir` cannot be written, and what `credentials` raises.
@@ -46,6 +47,7 @@ def make_app(settings: config.Settings, role: str) -> faust.App:
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
+        **faust_settings,
     )
     transport.install(app)
     return app

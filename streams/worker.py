@@ -10,8 +10,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 import faust
 import uvloop
@@ -40,6 +40,7 @@ class Worker:
         self.outbox = Outbox(settings.kafka, self.fail)
         self._end = asyncio.Event()
         self._failure: BaseException | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def fail(self, error: BaseException) -> None:
         """End the process with this error. The first one counts."""
@@ -66,12 +67,24 @@ class Worker:
 
         self.app.agent(topic, name=name)(work)
 
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this for as long as the worker runs, which ends if it fails."""
+        task = asyncio.get_running_loop().create_task(self._guard(work))
+        self._tasks.append(task)
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self.fail(error)
+
     async def run(self) -> None:
         """Work until SIGTERM or Ctrl-C. Raises what made the worker fail."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        tasks = [loop.create_task(task) for task in (self.outbox.poll(), self._start(), self._watch_crash())]
+        for work in (self.outbox.poll(), self.app.start(), self._watch_crash()):
+            self.background(work)
         watchdog = Watchdog(self.settings.kafka, self.app)
         watchdog.start()
         try:
@@ -81,19 +94,11 @@ class Worker:
             self.fail(TailraceError(f"the worker did not stop within {STOP_S:.0f} s"))
         finally:
             watchdog.stop()
-            for task in tasks:
+            for task in self._tasks:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.wait(self._tasks)
         if self._failure is not None:
             raise self._failure
-
-    async def _start(self) -> None:
-        """Returns when tables are recovered. What happens then is the business of Faust's own tasks."""
-        try:
-            await self.app.start()
-        except Exception as error:
-            self.fail(error)
 
     async def _watch_crash(self) -> None:
         await self.app._crashed.wait()
