@@ -49,6 +49,7 @@ class LocalClock:
 
     def __init__(self, zone: str) -> None:
         self.zone = zone
+        self._first = 0
         self._offset = -1
         self._utc: int | None = None
         self._step: int | None = None
@@ -72,19 +73,19 @@ class LocalClock:
             fold = self._fold(hour, utc, offset)
             utc += fold * 3600
         if offset > self._offset:
+            if self._utc is None:
+                self._first = offset
             self._offset, self._utc = offset, utc
         return utc, fold
 
     def _fold(self, hour: str, first_pass: int, offset: int) -> int:
+        if offset == 0:
+            return 0  # a file that begins inside the hour; nothing says which of the two it is
+        if self._utc is None or offset < self._first:
+            raise UnknownPast
         if self._step is not None and self._step_hour == hour:
             return int(offset >= self._step)
-        if offset <= self._offset:
-            return 0
-        if self._utc is None:
-            if offset > 0:
-                raise UnknownPast
-            return 0
-        if STEP_BACK_S < self._utc - first_pass <= STEP_BACK_MAX_S:
+        if offset > self._offset and STEP_BACK_S < self._utc - first_pass <= STEP_BACK_MAX_S:
             self._step, self._step_hour = offset, hour
             return 1
         return 0

@@ -64,6 +64,15 @@ def test_a_clock_that_begins_in_the_middle_of_the_hour_says_that_it_does_not_kno
     assert LocalClock("Europe/Brussels").resolve(DAY + "02:30:00", 0)[1] == 0
 
 
+def test_lines_before_the_first_that_a_clock_has_seen_are_unknown_to_it() -> None:
+    clock = LocalClock("Europe/Brussels")
+    clock.resolve(DAY + "03:10:00", 5000)
+    with pytest.raises(UnknownPast):
+        clock.resolve(DAY + "02:30:00", 1000)
+    assert clock.resolve(DAY + "01:30:00", 900)[1] is None
+    assert clock.resolve(DAY + "02:59:59", 5100)[1] == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [
