@@ -103,7 +103,7 @@ class _Log:
         data = json.dumps(record).encode() + b"\n"
         self.lines.append(Line(arrival, FILE, data))
         if self.random.random() < 0.02:  # harvested twice
-            self.lines.append(Line(arrival + HOUR_S, FILE, data, events=0))
+            self.lines.append(Line(arrival + HOUR_S, FILE, data, events=0, repeats=1))
 
     def _record(self, repository: Repository, client: Client, pid: str, event: str, metadata: bool) -> dict[str, Any]:
         node, entry = f"urn:node:{repository.node}", str(self.entries[repository.node])

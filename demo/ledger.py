@@ -15,6 +15,7 @@ class Entry(msgspec.Struct):
     records: int = 0
     events: int = 0
     """Documents that must be in the index because of it."""
+    repeats: int = 0
     dead: int = 0
     """Dead letters that must exist because of it."""
 
@@ -22,6 +23,7 @@ class Entry(msgspec.Struct):
         self.bytes += other.bytes
         self.records += other.records
         self.events += other.events
+        self.repeats += other.repeats
         self.dead += other.dead
 
 
@@ -33,14 +35,12 @@ class Ledger(msgspec.Struct):
     finished: bool = False
 
     def enter(self, file: str, line: Line) -> None:
-        self.files.setdefault(file, Entry()).add(Entry(len(line.data), line.records, line.events, line.dead))
+        self.files.setdefault(file, Entry()).add(Entry(len(line.data), line.records, line.events, line.repeats, line.dead))
 
-    def total(self, folder: str = "") -> Entry:
-        """Of all files, or of those in a folder."""
+    def total(self) -> Entry:
         total = Entry()
-        for file, entry in self.files.items():
-            if file.startswith(folder):
-                total.add(entry)
+        for entry in self.files.values():
+            total.add(entry)
         return total
 
 

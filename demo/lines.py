@@ -15,7 +15,9 @@ class Line(NamedTuple):
     records: int = 1
     """Records that a producer makes of it."""
     events: int = 1
-    """Documents that it adds to the index: 0 for a repeat and for what nobody can read."""
+    """Documents that it adds to the index: 0 for what nobody can read."""
+    repeats: int = 0
+    """Events that an earlier line has told already."""
     dead: int = 0
     """Dead letters that it becomes."""
 

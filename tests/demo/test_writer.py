@@ -70,15 +70,30 @@ def test_a_torn_line_is_cut_before_its_first_line_feed(tmp_path: Path, monkeypat
         assert b"\n" not in rest
 
 
-def audit(events: int) -> list[SourceAudit]:
-    file = FileAudit(path="/logs/traces/a.trace", file="f", host="h", on_disk=True, bytes=10, records=3, events=events, dead=1)
+def audit(*, events: int, repeated: int, indexed: int) -> list[SourceAudit]:
+    file = FileAudit(
+        path="/logs/traces/a.trace",
+        file="f",
+        host="h",
+        on_disk=True,
+        bytes=10,
+        records=5,
+        dead=1,
+        events=events,
+        repeated_events=repeated,
+        indexed=indexed,
+    )
     return [SourceAudit(source="ezcast", clean=True, files=[file], totals={}, foreign=0, no_place=0, unreadable=0, problems=[])]
 
 
 def test_the_truth_is_compared_file_by_file() -> None:
     folder = Path("/logs")
-    ledger = Ledger(files={"traces/a.trace": Entry(bytes=10, records=3, events=2, dead=1)})
-    assert differences(ledger, folder, audit(events=2)) == []
-    assert differences(ledger, folder, audit(events=1)) == ["traces/a.trace: 2 events written, 1 audited"]
-    assert differences(ledger, folder, []) == ["traces/a.trace: written, but not audited"]
-    assert differences(Ledger(), folder, audit(events=1)) == ["traces/a.trace: the writer knows nothing of it"]
+    ledger = Ledger(files={"traces/a.trace": Entry(bytes=10, records=5, events=3, repeats=1, dead=1)})
+    assert differences(ledger, folder, audit(events=3, repeated=1, indexed=3)) == []
+    assert differences(ledger, folder, audit(events=2, repeated=2, indexed=3)) == []
+    assert differences(ledger, folder, audit(events=2, repeated=1, indexed=2)) == [
+        "traces/a.trace: 4 events with repeats written, 3 audited",
+        "all files: 3 events written, 2 audited",
+    ]
+    assert differences(ledger, folder, [])[0] == "traces/a.trace: written, but not audited"
+    assert differences(Ledger(), folder, audit(events=0, repeated=0, indexed=0)) == ["traces/a.trace: the writer knows nothing of it"]
