@@ -28,11 +28,13 @@ FETCH = 5_000
 """Records taken from librdkafka at once."""
 LINGER_S = 0.1
 """How long records wait for company before they are sent, where there are few."""
-PATIENCE_S = 0.5
+PATIENCE_S = 5.0
 """How long a lane without room is waited for before its partitions are paused."""
 COMMIT_EVERY_S = 1.0
 """Under load; when nothing is left to do, offsets are committed at once."""
 SAY_EVERY_S = 10.0
+SESSION_TIMEOUT_MS = 10_000
+"""After a kill the partitions go to another sink, or to this one's successor, this late; heartbeats have a thread of their own."""
 GRACE_S = 10.0
 """How long work in hand is carried on when the sink stops or loses partitions."""
 
@@ -52,18 +54,19 @@ class Sink:
         self._changed = threading.Condition()
         self._cancelled = threading.Event()
         self._offsets = Offsets()
-        self._counts = Counts()
+        self.counts = Counts()
         self._last_commit = time.monotonic()
         self._commit_failed = False
         self._failure: TailraceError | None = None
         self._paused: set[Lane] = set()
+        self._full_since: float | None = None
         dead_letters = DeadLetters(
             Producer(kafka.producer_config(settings.kafka)),
             {topic: kafka.topic(settings.kafka, source.name, "dead") for topic, source in topics.items()},
         )
         url = settings.elasticsearch.url
         self._lanes = [
-            Lane(f"lane-{number}", Writer(client, url, dead_letters, self._counts, self._cancelled), self._offsets.settle, self._changed)
+            Lane(f"lane-{number}", Writer(client, url, dead_letters, self.counts, self._cancelled), self._offsets.settle, self._changed)
             for number in range(LANES)
         ]
         self._lane_of: dict[Partition, Lane] = {}
@@ -73,6 +76,7 @@ class Sink:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy="range",
+            session_timeout_ms=SESSION_TIMEOUT_MS,
             queued_max_messages_kbytes=32 * 1024,
             error_cb=self._on_error,
         )
@@ -87,9 +91,9 @@ class Sink:
         said, before = time.monotonic(), Counter[str]()
         try:
             while not stop.is_set():
-                self._take(self._consumer.consume(FETCH, LINGER_S))
+                if self._may_read():
+                    self._take(self._consumer.consume(FETCH, LINGER_S))
                 self._submit_few()
-                self._hold_back()
                 self._raise_failure()
                 self._commit_sometimes()
                 now = time.monotonic()
@@ -140,19 +144,26 @@ class Sink:
             if lane.filling and not lane.busy():
                 lane.submit()
 
-    def _hold_back(self) -> None:
-        """Read no more for a lane that cannot keep up; wait a moment first, since pausing drops what is already fetched."""
-        for lane in self._lanes:
-            if lane in self._paused:
-                if lane.has_room():
-                    self._consumer.resume(self._partitions_of(lane))
-                    self._paused.remove(lane)
-                continue
-            with self._changed:
-                relieved = self._changed.wait_for(lane.has_room, timeout=PATIENCE_S)
-            if not relieved:
+    def _may_read(self) -> bool:
+        """Whether every lane that is read for has room; waits a little where not, and pauses the partitions of a lane that stays full.
+
+        Pausing comes late because it drops what is already fetched. The other lanes' partitions go on meanwhile.
+        """
+        for lane in [lane for lane in self._paused if lane.has_room()]:
+            self._consumer.resume(self._partitions_of(lane))
+            self._paused.remove(lane)
+        full = [lane for lane in self._lanes if lane not in self._paused and not lane.has_room()]
+        if not full:
+            self._full_since = None
+            return True
+        self._full_since = self._full_since or time.monotonic()
+        if time.monotonic() - self._full_since >= PATIENCE_S:
+            for lane in full:
                 self._consumer.pause(self._partitions_of(lane))
                 self._paused.add(lane)
+            return True
+        with self._changed:
+            return self._changed.wait_for(lambda: all(lane.has_room() for lane in full), timeout=LINGER_S)
 
     def _partitions_of(self, lane: Lane) -> list[TopicPartition]:
         return [TopicPartition(*partition) for partition, its in self._lane_of.items() if its is lane]
@@ -238,7 +249,7 @@ class Sink:
             raise self._failure
 
     def _say(self, before: Counter[str], elapsed_s: float) -> Counter[str]:
-        now = self._counts.total()
+        now = self.counts.total()
         line = in_words(now - before, max(elapsed_s, 0.001), self._lag())
         if line:
             log.info(line)
