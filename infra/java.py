@@ -48,7 +48,7 @@ def find(account: Account | None = None, environ: Mapping[str, str] = os.environ
 
 def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
     homes = [Path(environ["JAVA_HOME"])] if environ.get("JAVA_HOME") else []
-    on_path = shutil.which("java", path=environ.get("PATH"))
+    on_path = shutil.which("java", path=environ.get("PATH", ""))
     if on_path:
         homes.append(Path(on_path).resolve().parent.parent)
     for folder in FOLDERS:

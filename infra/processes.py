@@ -31,7 +31,7 @@ class Process(msgspec.Struct, frozen=True):
     """Path of what it prints."""
 
 
-_children: dict[int, "subprocess.Popen[bytes]"] = {}
+_children: dict[Process, "subprocess.Popen[bytes]"] = {}
 """Started by this very process, which has to wait for them or they stay as zombies."""
 
 
@@ -58,12 +58,13 @@ def spawn(
             preexec_fn=_end_with_parent() if tied else None,
             **credentials(account),
         )
-    _children[child.pid] = child
-    return Process(name, child.pid, _birth(child.pid) or "", str(log))
+    process = Process(name, child.pid, _birth(child.pid) or "", str(log))
+    _children[process] = child
+    return process
 
 
 def alive(process: Process) -> bool:
-    child = _children.get(process.pid)
+    child = _children.get(process)
     if child and child.poll() is not None:
         return False
     return _birth(process.pid) == process.born
@@ -71,7 +72,7 @@ def alive(process: Process) -> bool:
 
 def exit_code(process: Process) -> int | None:
     """Of a process that this one started and that has ended; negative for the signal that ended it."""
-    child = _children.get(process.pid)
+    child = _children.get(process)
     return child.poll() if child else None
 
 
@@ -90,7 +91,7 @@ def stop(processes: Iterable[Process], patience_s: float = PATIENCE_S) -> None:
     while any(alive(process) for process in left):
         time.sleep(0.05)
     for process in processes:
-        if child := _children.pop(process.pid, None):
+        if child := _children.pop(process, None):
             child.wait()
 
 
