@@ -25,7 +25,7 @@ CONFIG = """
 format = "json"
 time = "@timestamp"
 client = ["user"]
-types = { n = "integer", user = "keyword", message = "text" }
+types = { n = "integer", user = "keyword", message = "text", date = "date" }
 """
 
 Document = dict[str, Any]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import orjson
 import pytest
@@ -126,8 +127,9 @@ def test_what_the_index_refuses_is_kept_with_its_reason(stage: Stage) -> None:
 
 
 def test_odd_values_are_indexed_without_their_index_entry(stage: Stage) -> None:
-    odd = event("odd", n="no number", message="m" * 40_000, **{"@timestamp": "2016-02-30"}, geoip={"ip": "nowhere"}, long="x" * 40_000)
-    many = event("many", **{f"field{number}": number for number in range(1_500)})
+    odd = event("odd", n="no number", message="m" * 40_000, geoip={"ip": "nowhere"}, date="2016-02-30", long="x" * 40_000)
+    fields: dict[str, Any] = {f"field{number}": number for number in range(1_500)}
+    many = event("many", **fields)
     stage.carry([odd, many])
     assert stage.documents() == expected([odd, many])
     assert stage.dead() == []
