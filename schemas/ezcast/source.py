@@ -17,7 +17,7 @@ _MAPPINGS: dict[TraceType, Mapping] = {
 
 
 def source(name: str, settings: SourceSettings) -> Source:
-    """The source of a block `[sources.NAME]` with format ezcast. Raises ValueError for a time zone that does not exist."""
+    """The source of a block `[sources.NAME]` with format ezcast."""
     catalogue = built_in()
     return Source(
         name=name,
