@@ -13,7 +13,7 @@ from confluent_kafka import Message
 from elasticsearch import Elasticsearch
 
 from reports import disk, index
-from reports.coverage import altered, covers, identify, lacking
+from reports.coverage import altered, between, identify, lacking, torn_bytes
 from reports.findings import NAMED, FileAudit, Named, Problem, SourceAudit, totals
 from reports.ledger import Account, Fate, Ledger, Parse
 from reports.topics import TopicReader
@@ -62,7 +62,8 @@ class _Audit:
         self.source = load_source(settings, name)
         self.indices = index.pattern(settings, name)
         self.raw, self.dead = (TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "dead"))
-        self.ledger = Ledger(_parser(self.source))
+        self.parse = _parser(self.source)
+        self.ledger = Ledger(self.parse)
         self.no_place: set[tuple[str, int, int]] = set()
         """Topic, partition and offset of raw records that no dead letter accounts for either."""
         self.problems: list[Named] = []
@@ -137,11 +138,12 @@ class _Audit:
         """Documents of records that were written meanwhile, and of other sources that share the index, are not foreign."""
         if self.ledger.foreign:
             for place, offset, value in self._placed(self.raw, "raw records"):
-                self.ledger.explain(_parser(self.source)(value, place, offset))
+                self.ledger.explain(self.parse(value, place, offset))
         for source in index.sharing(self.settings, self.source) if self.ledger.foreign else ():
+            parse = _parser(source)
             with closing(TopicReader(self.settings.kafka, topic(self.settings.kafka, source.name, "raw"))) as reader:
                 for place, offset, value in self._placed(reader, f"raw records of {source.name}, which shares the index"):
-                    self.ledger.explain(_parser(source)(value, place, offset))
+                    self.ledger.explain(parse(value, place, offset))
 
     def _settle(self, settle_s: float) -> None:
         """Give events that are on their way time, as long as they keep arriving."""
@@ -168,11 +170,12 @@ class _Audit:
         dead: dict[str, set[int]] = defaultdict(set)
         for file, offset in self.ledger.dead:
             dead[file].add(offset)
+        namesakes = Counter(found.head for found in files)
         audits, seen = [], set()
-        for found in files:
-            id = identify(found, files, self.ledger.accounts)
+        for found in sorted(files, key=lambda file: -file.size):
+            id = identify(found, namesakes[found.head], self.ledger.accounts)
             if id in seen:
-                continue  # the same file under a second name
+                continue  # a copy, whole or in part
             seen.add(id)
             audits.append(self._audit_file(id, found, fates, dead[id]))
         audits += [self._audit_file(id, None, fates, dead[id]) for id in self.ledger.accounts.keys() - seen]
@@ -210,24 +213,17 @@ class _Audit:
     def _cover(self, audit: FileAudit, found: disk.DiskFile | None, account: Account | None, dead: set[int]) -> None:
         """Which bytes of the file Kafka lacks. A record that is a dead letter only (too large for Kafka) is accounted for."""
         spans = account.spans() if account else []
-        shipped_end = max([end for _, end in spans[-1:]] + [offset + 1 for offset in dead], default=0)
-        if found is None:
-            gaps = [
-                (before, after)
-                for before, after in zip([0, *(end for _, end in spans)], (start for start, _ in spans), strict=False)
-                if before < after
-            ]
-            gaps = [gap for gap in gaps if gap[0] not in dead]
-        else:
+        if found:
             gaps = lacking(found, spans, dead)
-            audit.torn_bytes = (
-                0 if covers(spans, found.terminated, found.size) or found.terminated in dead else found.size - found.terminated
-            )
+            audit.torn_bytes = torn_bytes(found, spans, dead)
             for offset in altered(found, account):
                 audit.altered += 1
                 self._name(Named("altered", file=audit.file, path=audit.path, offset=offset))
+        else:
+            gaps = between(spans, dead)
+        shipped_end = max([end for _, end in spans[-1:]] + [offset + 1 for offset in dead], default=0)
         for start, end in gaps:
-            lag = start >= shipped_end
+            lag = end > shipped_end
             audit.not_shipped_bytes += (end - start) * lag
             audit.missing_bytes += (end - start) * (not lag)
             self._name(Named("not_shipped" if lag else "hole", file=audit.file, path=audit.path, offset=start, end=end))

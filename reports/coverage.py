@@ -1,32 +1,33 @@
 """A file on disk against what Kafka holds of it: which one it is, what lacks, what differs. Pure."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from reports.disk import DiskFile
 from reports.ledger import Account
 from schemas.identity import file_id
 
 
-def identify(found: DiskFile, files: Iterable[DiskFile], accounts: dict[str, Account]) -> str:
-    """The id under which Kafka has the file.
+def identify(found: DiskFile, namesakes: int, accounts: dict[str, Account]) -> str:
+    """The id under which Kafka has the file, or will have it.
 
-    Files that begin with the same line have ids with ordinals; which one is whose is seen by the records that agree.
+    Files that begin with the same line (`namesakes` of them on this disk) have ids with ordinals; which one is whose is
+    seen by the records that agree.
     """
-    namesakes = sum(other.head == found.head for other in files)
-    ordinal, candidates = 0, []
-    while (id := file_id(found.head, ordinal)) in accounts or ordinal < namesakes:
-        candidates.append(id)
-        ordinal += 1
+    candidates = [file_id(found.head)]
+    while candidates[-1] in accounts or len(candidates) < namesakes:
+        candidates.append(file_id(found.head, len(candidates)))
     return max(candidates, key=lambda id: _agreement(found, accounts.get(id)))
 
 
 def _agreement(found: DiskFile, account: Account | None) -> int:
-    """Records that are the same on disk and in Kafka, less those that differ."""
-    if account is None:
-        return 0
-    differing = sum(1 for _ in altered(found, account))
-    return sum(offset in account.records for offset in found.starts) - 2 * differing
+    """Records after the first, which is the same for all candidates, that are in Kafka as on disk, less those that differ."""
+    score = 0
+    for start, end, checksum in zip(found.starts[1:], found.ends[1:], found.checksums[1:], strict=True):
+        shipped = account.shipped(start) if account else None
+        if shipped:
+            score += 1 if shipped == (end, checksum) else -1
+    return score
 
 
 def altered(found: DiskFile, account: Account | None) -> Iterator[int]:
@@ -54,3 +55,18 @@ def lacking(found: DiskFile, spans: list[tuple[int, int]], dead: set[int]) -> li
         else:
             gaps.append((start, end))
     return gaps
+
+
+def between(spans: list[tuple[int, int]], dead: set[int]) -> list[tuple[int, int]]:
+    """Stretches before and between the spans: all that can be said where the file is not at hand.
+
+    How far a dead letter's record went is not known, so one at the beginning accounts for the whole stretch.
+    """
+    edges = zip([0, *(end for _, end in spans)], [start for start, _ in spans], strict=False)
+    return [(before, after) for before, after in edges if before < after and before not in dead]
+
+
+def torn_bytes(found: DiskFile, spans: list[tuple[int, int]], dead: set[int]) -> int:
+    """Length of the file's unterminated end where it is held back, in neither Kafka nor a dead letter."""
+    accounted = found.terminated in dead or covers(spans, found.terminated, found.size)
+    return 0 if accounted else found.size - found.terminated

@@ -1,0 +1,53 @@
+"""Files on this disk, cut as producers cut them."""
+
+import os
+from pathlib import Path
+from unittest.mock import patch
+from zlib import crc32
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports import disk
+from schemas.ezcast.parse import RECORD_START
+from schemas.framing import split
+from schemas.source import SourceSettings
+
+START = b"2016-10-03-08:00:00 | "
+LINES = st.lists(
+    st.sampled_from([START + b"a\n", START + b"\xff\x00\n", b"continued\n", b"\n", b"\r\n", START + b"x" * 40 + b"\n"]), max_size=12
+)
+
+
+@pytest.mark.parametrize("record_start", [None, RECORD_START])
+@given(lines=LINES, torn=st.sampled_from([b"", b"2016-1", START + b"torn"]), block=st.integers(1, 64))
+def test_records_are_the_same_however_the_file_is_read(
+    tmp_path_factory: pytest.TempPathFactory, record_start: "disk.re.Pattern[bytes] | None", lines: list[bytes], torn: bytes, block: int
+) -> None:
+    content = b"".join(lines) + torn
+    path = tmp_path_factory.getbasetemp() / "any.trace"
+    path.write_bytes(content)
+    with patch.object(disk, "BLOCK_BYTES", block):
+        found = disk.read(str(path), record_start)
+    ends = split(content, record_start, final=True)
+    assert list(found.ends) == ends
+    assert list(found.starts) == [0, *ends][: len(ends)]
+    assert [crc32(content[start : end - 1]) for start, end in zip(found.starts, found.ends, strict=True)] == list(found.checksums)
+    assert (found.size, found.size - found.terminated) == (len(content), len(torn))
+
+
+def test_globs_cross_folders_leave_out_what_is_excluded_and_see_a_file_once(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("a.trace", "deep/b.trace", "deep/skip.trace", "deep/draft.trace", "c.log"):
+        (tmp_path / name).write_text("x\n")
+    os.link(tmp_path / "a.trace", tmp_path / "z.trace")
+    settings = SourceSettings(paths=[f"{tmp_path}/**/*.trace", f"{tmp_path}/*.trace"], exclude=["skip.*", f"{tmp_path}/deep/draft*"])
+    assert disk.paths(settings) == [str(tmp_path / "a.trace"), str(tmp_path / "deep/b.trace")]
+
+
+def test_a_folder_is_no_file_and_a_file_that_is_gone_raises(tmp_path: Path) -> None:
+    (tmp_path / "folder.trace").mkdir()
+    assert disk.paths(SourceSettings(paths=[f"{tmp_path}/*.trace"])) == []
+    with pytest.raises(FileNotFoundError):
+        disk.read(str(tmp_path / "gone.trace"), None)
