@@ -9,13 +9,11 @@ from types import FrameType
 
 import click
 
-from schemas.source import Source, SourceSettings
-from schemas.sources import build
 from sinks import templates
 from sinks.consume import Sink
 from tailrace import kafka, options, search
-from tailrace.errors import ConfigError
 from tailrace.settings import Settings
+from tailrace.sources import load_sources
 
 log = logging.getLogger("tailrace.sink")
 
@@ -36,7 +34,7 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float) -> No
     Exit codes: 69 a server does not answer, 77 a wrong password or missing privilege, 78 the configuration.
     """
     names = options.chosen(settings, source_names)
-    sources = {name: _source(name, block) for name, block in settings.sources.items()}
+    sources = load_sources(settings, settings.sources)  # all: sources that share an index share a template
     admin = kafka.connect(settings.kafka, wait_s)
     client = search.connect(settings.elasticsearch, wait_s)
     kafka.ensure_topics(admin, settings.kafka, names)
@@ -44,13 +42,6 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float) -> No
     with stopped_by_signals() as stop:
         Sink(settings, [sources[name] for name in names], client).run(stop)
     log.info("stopped")
-
-
-def _source(name: str, block: SourceSettings) -> Source:
-    try:
-        return build(name, block)
-    except ValueError as error:
-        raise ConfigError(f"sources.{name}.{error}") from None
 
 
 @contextmanager
