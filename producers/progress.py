@@ -17,9 +17,10 @@ class Counts(NamedTuple):
 
 
 class Progress:
-    def __init__(self, out: TextIO = sys.stderr) -> None:
-        self._out = out
-        self._live = out.isatty()
+    def __init__(self, out: TextIO | None = None) -> None:
+        """To standard error unless told otherwise."""
+        self._out = out or sys.stderr
+        self._live = self._out.isatty()
         self._began_s = time.monotonic()
         self._shown_s = self._began_s if not self._live else 0.0
         self._first: int | None = None

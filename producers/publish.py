@@ -8,6 +8,7 @@ full queue makes `send` wait, which stops the reading.
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -29,8 +30,11 @@ QUEUE_RECORDS = 100_000
 QUEUE_KBYTES = 64 * 1024
 """The same in KiB, which bounds memory where records are large."""
 
-_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_RECORD}
-"""A record that this topic will never take; its neighbours can go on."""
+PROPAGATION_S = 10.0
+"""A topic that was just created is unknown to some brokers for a moment."""
+
+_AT_FAULT = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_RECORD}
+"""Refusals of a record, or of one in its batch, that no repetition mends; its neighbours can go on."""
 
 _FORBIDDEN = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -73,7 +77,7 @@ class Publisher:
         self._kafka = kafka
         self._stopping = stopping
         self._failure: TailraceError | None = None
-        self._dead: list[tuple[str, DeadLetter, Batch]] = []
+        self._suspects: list[tuple[Any, Batch]] = []
         self._partitions: dict[str, int] = {}
         conf = producer_config(
             kafka,
@@ -86,11 +90,15 @@ class Publisher:
     def partitions(self, source: str) -> int:
         """Of the source's raw topic, asked once. Raises Refused or TailraceError where it cannot be had."""
         name = topic(self._kafka, source, "raw")
-        if name not in self._partitions:
+        deadline = time.monotonic() + PROPAGATION_S
+        while name not in self._partitions:
             found = self._producer.list_topics(name, timeout=30).topics[name]
-            if found.error is not None:
+            if found.error is None:
+                self._partitions[name] = len(found.partitions)
+            elif found.error.code() not in _GONE or time.monotonic() > deadline:
                 raise self._error(found.error, name)
-            self._partitions[name] = len(found.partitions)
+            else:
+                self._producer.poll(0.1)
         return self._partitions[name]
 
     def send(self, source: str, partition: int, prefix: bytes, records: Records) -> Batch:
@@ -140,8 +148,8 @@ class Publisher:
     def poll(self, timeout_s: float) -> None:
         """Serve delivery reports, waiting up to `timeout_s` for one. Raises what `check` raises."""
         self._producer.poll(timeout_s)
-        while self._dead:
-            self._send_dead(*self._dead.pop())
+        while self._suspects and not self._stopping():
+            self._send_alone(*self._suspects.pop(0))
         self.check()
 
     def check(self) -> None:
@@ -152,10 +160,11 @@ class Publisher:
     def flush(self, timeout_s: float) -> int:
         """Wait for the delivery of all that was sent; how many are not delivered after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
-        while (left := len(self._producer)) and time.monotonic() < deadline:
-            self._producer.flush(0.2)
-            self.poll(0)
-        return left
+        with suppress(Stopped):
+            while len(self._producer) and time.monotonic() < deadline:
+                self._producer.flush(0.2)
+                self.poll(0)
+        return len(self._producer)
 
     def close(self) -> None:
         """Drop what was not delivered; it is not acknowledged, so it will be sent again."""
@@ -183,18 +192,40 @@ class Publisher:
 
         self._produce_when_room(name, letter.payload, letter.key, -1, delivered, headers=letter.headers())
 
+    def _send_alone(self, message: Any, batch: Batch) -> None:
+        """Try a refused record again by itself: the broker refuses whole batches, and only one of a batch need be at fault."""
+
+        def delivered(error: KafkaError | None, again: Any) -> None:
+            if error is not None and error.code() in _AT_FAULT:
+                refusals.append(error)
+            else:
+                batch.delivered(error, again)
+
+        refusals: list[KafkaError] = []
+        self._drain()
+        self._produce_when_room(message.topic(), message.value(), message.key(), message.partition(), delivered)
+        self._drain()
+        for error in refusals:
+            log.warning("record refused at %s: %s", message.key().decode(errors="replace"), error.str())
+            text = f"the broker refused it: {error.str()}; at most its first {DEAD_BYTES:,} bytes are kept here"
+            letter = DeadLetter(message.key(), message.value()[:DEAD_BYTES], "ship", "record_refused", text, message.topic(), -1, -1)
+            self._send_dead(message.topic().removesuffix("raw") + "dead", letter, batch)
+
+    def _drain(self) -> None:
+        while len(self._producer):
+            self._producer.flush(0.2)
+            self.check()
+            if self._stopping():
+                raise Stopped
+
     def _refused(self, batch: Batch, error: KafkaError, message: Any) -> None:
-        """A record was not taken: to the dead letters if it alone is at fault, else delivery ends. Called inside poll."""
-        if error.code() == KafkaError._PURGE_QUEUE or error.code() == KafkaError._PURGE_INFLIGHT:
+        """A record was not taken: it is looked into by `poll` if it may be at fault itself, else delivery ends. Called inside poll."""
+        if error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
             return
-        if error.code() not in _TOO_LARGE:
-            if self._failure is None:
-                self._failure = self._error(error, message.topic())
-            return
-        text = f"the broker refused it: {error.str()}; its first {DEAD_BYTES:,} bytes are kept here"
-        log.warning("record refused at %s: %s", message.key().decode(errors="replace"), error.str())
-        letter = DeadLetter(message.key(), message.value()[:DEAD_BYTES], "ship", "record_refused", text, message.topic(), -1, -1)
-        self._dead.append((message.topic().removesuffix("raw") + "dead", letter, batch))
+        if error.code() in _AT_FAULT:
+            self._suspects.append((message, batch))
+        elif self._failure is None:
+            self._failure = self._error(error, message.topic())
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() in _FORBIDDEN:

@@ -5,6 +5,7 @@ publish. It notices that the bytes before its offset are no longer those that it
 """
 
 import os
+import re
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
@@ -68,7 +69,7 @@ def sign(beginning: bytes) -> Signature:
 
 
 class Reader:
-    """Call `read` until it gives nothing; then again when the file may have grown."""
+    """Call `read` until `at_end`; then again when the file may have grown."""
 
     def __init__(self, source: Source, offset: int) -> None:
         self._start = source.record_start
@@ -79,6 +80,9 @@ class Reader:
         """Bytes from `_begin` to `position`, of records that are not complete."""
         self._marker = b""
         self._too_large: TooLarge | None = None
+        """The record that is being skipped; `_held` then begins inside it."""
+        self._until: re.Pattern[bytes] | None = None
+        """What begins the record after it; None: any line does."""
         self._grown_s = 0.0
         self._signed = blake2b(digest_size=16)
         self._signed_length = 0
@@ -167,7 +171,7 @@ class Reader:
 
     def _complete(self, final: bool) -> Iterator[Part]:
         if self._too_large:
-            end = framing.find_end(self._held, self._start)
+            end = framing.find_end(self._held, self._until)
             if end < 0 and final:
                 end = self._held.rfind(b"\n") + 1 or -1
             if end >= 0:
@@ -183,16 +187,26 @@ class Reader:
             yield from self._skip()
 
     def _skip(self) -> Iterator[Part]:
-        """Let go of a record that is too large but for what shows where it ends: the beginning of its last line, LF included."""
-        if not self._too_large:
-            self._too_large = TooLarge(self._begin, -1, self._held[:DEAD_BYTES])
-        line = self._held.rfind(b"\n") if self._start else -1
+        """Let go of a record that is too large but for what shows where it ends: its last line's beginning, with the LF before.
+
+        A record is too large if its complete lines are. Only a line that is too large by itself is judged before its end.
+        """
+        line = self._held.rfind(b"\n") + 1
         endless = len(self._held) - line > MAX_RECORD_BYTES
-        if line >= 0 and endless and self._start and self._start.match(self._held[line + 1 :]):
-            self._drop(line + 1)
-            yield self._too_large._replace(end=self._begin)
+        if line and endless and self._start and self._start.match(self._held[line:]):
+            if self._too_large:
+                yield self._too_large._replace(end=self._begin + line)
+                self._too_large = None
+            else:
+                yield from _within_limit(Records(self._begin, self._held[:line], [line]))
+            self._drop(line)
+            line = 0
+        if not self._too_large:
+            if line <= MAX_RECORD_BYTES + 1 and not endless:
+                return
             self._too_large = TooLarge(self._begin, -1, self._held[:DEAD_BYTES])
-        self._drop(line if line >= 0 and not endless else len(self._held))
+            self._until = self._start if self._start and self._start.match(self._held) else None
+        self._drop(line - 1 if line and not endless else len(self._held))
 
 
 def _within_limit(records: Records) -> Iterator[Part]:

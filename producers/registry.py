@@ -25,6 +25,9 @@ log = logging.getLogger("tailrace.ship")
 
 GZIP = b"\x1f\x8b"
 
+MAX_OPEN = 256
+"""Files open at a time; ordinary users have 1,024 descriptors. Files that are read to their end make room for others."""
+
 
 @dataclass(eq=False)
 class TailedFile:
@@ -89,6 +92,7 @@ class Registry:
         self._tracked: dict[tuple[str, str], TailedFile] = {}
         self._inodes: dict[tuple[str, Inode], TailedFile] = {}
         self._copies: dict[tuple[str, Inode], _Copy] = {}
+        self._room = MAX_OPEN
         self.unreadable: dict[str, str] = {}
         """Paths that could not be opened at the last scan, and why."""
 
@@ -105,6 +109,7 @@ class Registry:
     def update(self, source: Source, found: list[Found], *, heads_may_be_torn: bool) -> None:
         """Take in what the globs of a source name now, in order of paths."""
         present = set()
+        self._room = MAX_OPEN - sum(tailed.reader.is_open for tailed in self.files)
         for file in found:
             at = (source.name, file.inode)
             present.add(at)
@@ -170,7 +175,6 @@ class Registry:
 
     def _follow(self, source: Source, file: Found, fd: int, beginning: bytes, head: bytes) -> bool:
         """Decide what the file is. True where the descriptor was given to a reader."""
-        at = (source.name, file.inode)
         stored: list[tuple[bool, int, Entry]] = []
         for ordinal in count():
             file_id = identity.file_id(head, ordinal)
@@ -190,9 +194,18 @@ class Registry:
             if ordinal:
                 log.info("%s begins like a file that was read before and then differs: it is read as a file of its own", file.path)
             tailed = self._track(source, Place(file_id, self._host, file.path, source.settings.fields), file, 0)
-        self._inodes[at] = tailed
-        tailed.reader.open(fd)
+        self._carry_on(tailed, file, fd)
         return True
+
+    def _carry_on(self, tailed: TailedFile, file: Found, fd: int) -> None:
+        """Read from this file from now on; later, by its path, where too many files are open."""
+        self._inodes[tailed.source.name, file.inode] = tailed
+        tailed.found, tailed.gone, tailed.replaced, tailed.finished = file, False, False, False
+        self._room -= not tailed.reader.is_open
+        tailed.reader.open(fd)
+        if self._room < 0:
+            tailed.reader.close()
+            self._room += 1
 
     def _track(self, source: Source, place: Place, file: Found, offset: int) -> TailedFile:
         tailed = TailedFile(source, place, file, Reader(source, offset), offset)
@@ -209,9 +222,7 @@ class Registry:
             self._copies[at] = _Copy(file, tailed)
             return False
         self._inodes.pop((tailed.source.name, tailed.found.inode), None)
-        self._inodes[at] = tailed
-        tailed.found, tailed.gone, tailed.replaced, tailed.finished = file, False, False, False
-        tailed.reader.open(fd)
+        self._carry_on(tailed, file, fd)
         return True
 
 

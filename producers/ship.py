@@ -18,7 +18,7 @@ from producers.heartbeats import heartbeats
 from producers.progress import Counts, Progress, size
 from producers.publish import Batch, Publisher, Stopped
 from producers.reader import Part, Records, Replaced, TooLarge
-from producers.registry import Registry, TailedFile
+from producers.registry import MAX_OPEN, Registry, TailedFile
 from schemas.source import Source
 from tailrace.errors import Incomplete
 
@@ -36,9 +36,6 @@ STATUS_S = 10.0
 
 GONE_S = 60.0
 """A deleted or renamed file is followed until it has not grown for so long: its writer may still have it open."""
-
-MAX_OPEN = 256
-"""Files open at a time; ordinary users have 1,024 descriptors. Files that are read to their end make room for others."""
 
 FLUSH_S = 10.0
 """A stop waits this long for deliveries; supervisors kill after 30 s or more."""
@@ -124,18 +121,34 @@ class Shipper:
     def _round(self, now_s: float) -> bool:
         """One chunk of each file that may have one. Whether anything was read."""
         moved = False
-        for tailed in [file for file in self._registry.files if not file.finished]:
-            if tailed.reader.is_open or self._has_more(tailed):
+        files = [file for file in self._registry.files if not file.finished]
+        self._make_room(files)
+        for tailed in files:
+            if tailed.reader.is_open:
                 moved |= self._turn(tailed, now_s)
         return moved
+
+    def _make_room(self, files: Sequence[TailedFile]) -> None:
+        """Open files that have more to read; where too many are open, in place of those that have been at their end for longest."""
+        waiting = [file for file in files if not file.reader.is_open and self._has_more(file)]
+        if not waiting:
+            return
+        opened = [file for file in files if file.reader.is_open]
+        idle = sorted((file for file in opened if file.reader.at_end and not file.gone), key=lambda file: -file.grown_s)
+        room = MAX_OPEN - len(opened)
+        for tailed in waiting:
+            if room <= 0:
+                if not idle:
+                    return
+                idle.pop().reader.close()
+                room += 1
+            room -= self._open(tailed)
 
     def _has_more(self, tailed: TailedFile) -> bool:
         """Of a file that is closed."""
         return self._once or tailed.found.size != tailed.reader.position or tailed.reader.holds
 
     def _turn(self, tailed: TailedFile, now_s: float) -> bool:
-        if not tailed.reader.is_open and not self._open(tailed):
-            return False
         try:
             parts = tailed.reader.read(now_s)
         except Replaced:
@@ -167,8 +180,7 @@ class Shipper:
         tailed.reader.close()
 
     def _open(self, tailed: TailedFile) -> bool:
-        """Open a file again, by its path, if it still is that file and there is room."""
-        self._make_room()
+        """Open a file by its path, if that still is the file."""
         try:
             fd = os.open(tailed.found.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -181,13 +193,6 @@ class Shipper:
         tailed.reader.open(fd)
         tailed.failed = ""
         return True
-
-    def _make_room(self) -> None:
-        """Close the file that has been at its end for longest, if too many are open."""
-        opened = [file for file in self._registry.files if file.reader.is_open]
-        idle = [file for file in opened if file.reader.at_end and not file.gone]
-        if len(opened) >= MAX_OPEN and idle:
-            min(idle, key=lambda file: file.grown_s).reader.close()
 
     def _cannot_read(self, tailed: TailedFile, error: OSError) -> None:
         why = error.strerror or str(error)

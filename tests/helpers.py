@@ -1,0 +1,64 @@
+"""What tests of several rooms need: a topic read to its end, a condition waited for."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from tailrace import kafka
+from tailrace.settings import Settings
+
+_NO_LEADER_YET = {
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+
+
+class Record(NamedTuple):
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+    partition: int
+    offset: int
+
+
+def read_topic(settings: Settings, source: str, kind: kafka.Kind) -> list[Record]:
+    """Everything on a topic now, partition by partition in order."""
+    name = kafka.topic(settings.kafka, source, kind)
+    consumer = Consumer(kafka.client_config(settings.kafka, group_id="nobody", enable_auto_commit=False, auto_offset_reset="earliest"))
+    try:
+        partitions = [TopicPartition(name, number, 0) for number in consumer.list_topics(name, timeout=10).topics[name].partitions]
+        ends = {at.partition: _end(consumer, at) for at in partitions}
+        consumer.assign([at for at in partitions if ends[at.partition]])
+        records: list[Record] = []
+        deadline = time.monotonic() + 20
+        while any(consumer.position([at])[0].offset < ends[at.partition] for at in partitions if ends[at.partition]):
+            assert time.monotonic() < deadline, f"{name} was not read to its end: {len(records)} records"
+            for message in consumer.consume(10_000, timeout=0.2):
+                assert message.error() is None, message.error()
+                records.append(Record(message.key(), message.value(), message.headers() or [], message.partition(), message.offset()))
+        return sorted(records, key=lambda record: (record.partition, record.offset))
+    finally:
+        consumer.close()
+
+
+def _end(consumer: Consumer, partition: TopicPartition) -> int:
+    """A topic that has just been created has no leader for a moment."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(partition, timeout=5)[1])
+        except KafkaException as failure:
+            if failure.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def eventually(condition: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
+        time.sleep(0.05)
