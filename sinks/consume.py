@@ -159,7 +159,9 @@ class Sink:
         self._full_since = self._full_since or time.monotonic()
         if time.monotonic() - self._full_since >= PATIENCE_S:
             for lane in full:
-                self._consumer.pause(self._partitions_of(lane))
+                partitions = self._partitions_of(lane)
+                log.info("paused %d partitions until Elasticsearch has taken more of what was read", len(partitions))
+                self._consumer.pause(partitions)
                 self._paused.add(lane)
             return True
         with self._changed:
