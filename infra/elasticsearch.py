@@ -27,6 +27,7 @@ class Node(NamedTuple):
 def start(node: Node, home: Path, jdk: Jdk, folder: Path, account: Account | None, *, tied: bool) -> Process:
     """Start a node whose data, logs and settings are in `folder`, which `account` can reach. It does not answer yet."""
     conf, scratch = folder / "conf", folder / "tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
     for each in (conf, scratch, folder / "data", folder / "logs"):
         each.mkdir(parents=True, exist_ok=True)
     _configure(node, home, folder, conf)
@@ -47,7 +48,8 @@ def start(node: Node, home: Path, jdk: Jdk, folder: Path, account: Account | Non
         "ES_JAVA_OPTS": f"-Xms{node.heap} -Xmx{node.heap}",
     }
     launcher = "org.elasticsearch.server.launcher.ServerLauncher"
-    command: list[str | Path] = [jdk.java, "-Xms4m", "-Xmx64m", "-XX:+UseSerialGC", "-cp", f"{home}/lib/tools/server-launcher/*", launcher]
+    java: list[str | Path] = [jdk.java, "-Xms4m", "-Xmx64m", "-XX:+UseSerialGC", f"-Djava.io.tmpdir={scratch}"]
+    command = [*java, "-cp", f"{home}/lib/tools/server-launcher/*", launcher]
     return spawn("Elasticsearch", command, log, account, tied=tied, env=env, cwd=home)
 
 

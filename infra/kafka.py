@@ -1,6 +1,7 @@
 """One Kafka broker that is its own controller (KRaft), as a Java process of this machine."""
 
 import logging
+import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +70,9 @@ def start(broker: Broker, jars: Path, jdk: Jdk, folder: Path, account: Account |
     Raises TailraceError where a new data folder cannot be laid out.
     """
     data, logging_file, properties = folder / "data", folder / "log4j2.yaml", folder / "server.properties"
-    folder.mkdir(parents=True, exist_ok=True)
+    scratch = folder / "tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
     logging_file.write_text(_LOG4J)
     listeners = f"PLAINTEXT://{HOST}:{broker.port}"
     own = {
@@ -82,7 +85,14 @@ def start(broker: Broker, jars: Path, jdk: Jdk, folder: Path, account: Account |
     log = folder / "server.log"
     log.touch()
     hand_over(folder, account)
-    java: list[str | Path] = [jdk.java, *_java_options(jdk), f"-Dlog4j2.configurationFile={logging_file}", "-cp", f"{jars}/*"]
+    java: list[str | Path] = [
+        jdk.java,
+        *_java_options(jdk),
+        f"-Djava.io.tmpdir={scratch}",
+        f"-Dlog4j2.configurationFile={logging_file}",
+        "-cp",
+        f"{jars}/*",
+    ]
     if not (data / "meta.properties").is_file():
         _lay_out([*java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"], properties, log, account)
     command = [*java, "-Xms128m", f"-Xmx{broker.heap}", "-XX:+UseG1GC", "kafka.Kafka", properties]

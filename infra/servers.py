@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -124,6 +125,7 @@ def launch(folder: Path, say: Say, options: Options, *, tied: bool, record: Call
         _await(state, folder, say)
     except BaseException:  # Ctrl-C included
         halt(state, folder, delete=False)
+        _leave(Path(state.place))
         raise
     return state
 
@@ -147,8 +149,7 @@ def halt(state: State, folder: Path, *, delete: bool) -> None:
         place = Path(state.place)
         for name in ("kafka", "elasticsearch"):
             shutil.rmtree(place / name, ignore_errors=True)
-        if place.parent == ROOTS_DATA:
-            shutil.rmtree(place, ignore_errors=True)
+        _leave(place)
 
 
 def _start_containers(state: State, folder: Path, say: Say, asked: Options) -> None:
@@ -218,3 +219,10 @@ def _reachable(folder: Path, account: Account | None) -> Path:
     for each in (place.parent, place):
         each.chmod(0o755)
     return place
+
+
+def _leave(place: Path) -> None:
+    """Undo `_reachable` where the folder holds nothing: no data, and no logs of a start that failed."""
+    if place.parent == ROOTS_DATA:
+        with suppress(OSError):
+            place.rmdir()
