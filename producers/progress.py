@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import NamedTuple, TextIO
 
 _LIVE_S = 0.2
@@ -23,17 +24,19 @@ class Progress:
         self._live = self._out.isatty()
         self._began_s = time.monotonic()
         self._shown_s = self._began_s if not self._live else 0.0
-        self._first: int | None = None
+        self._first = 0
 
-    def show(self, counts: Counts) -> None:
-        """Say where things stand, if it is time to."""
+    def begin(self, counts: Counts) -> None:
+        """What earlier runs have shipped, which is no speed of this one."""
+        self._first = counts.acknowledged
+
+    def show(self, count: Callable[[], Counts]) -> None:
+        """Say where things stand, if it is time to; only then are they counted."""
         now_s = time.monotonic()
-        if self._first is None:
-            self._first = counts.acknowledged
         if now_s - self._shown_s < (_LIVE_S if self._live else _PLAIN_S):
             return
         self._shown_s = now_s
-        line = self._line(counts, now_s)
+        line = self._line(count(), now_s)
         self._out.write(f"\r\x1b[K{line}" if self._live else f"{line}\n")
         self._out.flush()
 
@@ -45,7 +48,7 @@ class Progress:
 
     def _line(self, counts: Counts, now_s: float) -> str:
         elapsed_s = max(now_s - self._began_s, 1e-3)
-        rate = (counts.acknowledged - (self._first or 0)) / elapsed_s
+        rate = (counts.acknowledged - self._first) / elapsed_s
         left_s = (counts.total - counts.acknowledged) / rate if rate else 0.0
         share = counts.acknowledged / counts.total if counts.total else 1.0
         eta = f", {clock(left_s)} left" if left_s >= 1 else ""

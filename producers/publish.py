@@ -88,17 +88,26 @@ class Publisher:
         self._producer = Producer({**conf, **overrides})
 
     def partitions(self, source: str) -> int:
-        """Of the source's raw topic, asked once. Raises Refused or TailraceError where it cannot be had."""
+        """Of the source's raw topic, asked once, for as long as Kafka is away.
+
+        Raises Refused or TailraceError where there is no such topic, Stopped where a stop was asked for meanwhile.
+        """
         name = topic(self._kafka, source, "raw")
         deadline = time.monotonic() + PROPAGATION_S
         while name not in self._partitions:
-            found = self._producer.list_topics(name, timeout=30).topics[name]
-            if found.error is None:
-                self._partitions[name] = len(found.partitions)
-            elif found.error.code() not in _GONE or time.monotonic() > deadline:
-                raise self._error(found.error, name)
+            try:
+                found = self._producer.list_topics(name, timeout=3).topics[name]
+            except KafkaException:
+                deadline = time.monotonic() + PROPAGATION_S
             else:
-                self._producer.poll(0.1)
+                if found.error is None:
+                    self._partitions[name] = len(found.partitions)
+                elif found.error.code() not in _GONE or time.monotonic() > deadline:
+                    raise self._error(found.error, name)
+            if self._stopping():
+                raise Stopped
+            self._producer.poll(0 if name in self._partitions else 0.1)
+            self.check()
         return self._partitions[name]
 
     def send(self, source: str, partition: int, prefix: bytes, records: Records) -> Batch:

@@ -1,7 +1,7 @@
 """One file, from an offset on: its complete records, and nothing that is not known to be complete.
 
-A reader holds at most one chunk and one record in memory. It never seeks back: what it hands out is the caller's to
-publish. It notices that the bytes before its offset are no longer those that it read.
+A reader holds at most a chunk, a record and an unterminated line in memory, each within the limit of a record. What it hands
+out is the caller's to publish. It notices when the bytes before its offset are no longer those that it read.
 """
 
 import os

@@ -141,10 +141,8 @@ class Registry:
         copy = self._copies.get(at)
         if copy is None:
             return False
-        if not copy.of.gone and not copy.of.replaced and (copy.found.size, copy.found.mtime_ns) == (file.size, file.mtime_ns):
-            return True
-        del self._copies[at]
-        return False
+        unchanged = (copy.found.size, copy.found.mtime_ns) == (file.size, file.mtime_ns)
+        return unchanged and not copy.of.gone and not copy.of.replaced
 
     def _identify(self, source: Source, file: Found, heads_may_be_torn: bool) -> None:
         try:
@@ -200,6 +198,7 @@ class Registry:
     def _carry_on(self, tailed: TailedFile, file: Found, fd: int) -> None:
         """Read from this file from now on; later, by its path, where too many files are open."""
         self._inodes[tailed.source.name, file.inode] = tailed
+        self._copies.pop((tailed.source.name, file.inode), None)
         tailed.found, tailed.gone, tailed.replaced, tailed.finished = file, False, False, False
         self._room -= not tailed.reader.is_open
         tailed.reader.open(fd)

@@ -71,6 +71,8 @@ class Shipper:
         """
         self._scan()
         self._say_what_was_found()
+        if progress:
+            progress.begin(self._counts())
         try:
             with suppress(Stopped):
                 self._loop(progress)
@@ -100,7 +102,7 @@ class Shipper:
             if self._is_due("heartbeat", HEARTBEAT_S, now_s):
                 self._beat()
             if progress:
-                progress.show(self._counts())
+                progress.show(self._counts)
             elif self._is_due("status", STATUS_S, now_s):
                 self._say_status(now_s)
             if self._once and not moved and self._is_complete():

@@ -55,7 +55,7 @@ class Ship:
             shipper.run()
 
     @contextmanager
-    def running(self, source: Source) -> Iterator[Shipper]:
+    def running(self, source: Source, **overrides: Any) -> Iterator[Shipper]:
         """Tailing in a thread; stopped cleanly at the end, where an error of it is raised."""
         errors: list[BaseException] = []
 
@@ -65,7 +65,7 @@ class Ship:
             except BaseException as error:
                 errors.append(error)
 
-        with self._shipper(source, once=False) as shipper:
+        with self._shipper(source, once=False, **overrides) as shipper:
             thread = threading.Thread(target=run)
             thread.start()
             try:

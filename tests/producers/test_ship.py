@@ -1,7 +1,6 @@
 """Real files, a real Kafka. Numbers in names are those of the table of situations in producers/README.md."""
 
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +9,14 @@ import pytest
 from confluent_kafka.admin import NewTopic
 
 from producers import registry
+from producers.publish import Publisher
 from producers.ship import Shipper
 from schemas.heartbeat import Heartbeat, decode
 from schemas.identity import file_id
 from schemas.place import split_key
 from tailrace import kafka
 from tailrace.dead import from_record
-from tailrace.errors import Incomplete, TailraceError
+from tailrace.errors import Incomplete
 from tests.helpers import eventually, read_topic
 from tests.producers.conftest import Ship, event, make_source
 
@@ -291,14 +291,36 @@ def test_25_a_full_queue_makes_reading_wait_and_loses_nothing(ship: Ship, logs: 
     assert ship.values() == records(content)
 
 
-def test_27_a_topic_that_goes_away_ends_it_with_an_error_and_no_acknowledgement(ship: Ship, logs: Path) -> None:
-    (logs / "a.log").write_bytes(event(1))
-    name = kafka.topic(ship.settings.kafka, "trace", "raw")
-    admin = kafka.connect(ship.settings.kafka)
-    admin.delete_topics([name], operation_timeout=10)[name].result(15)
-    with pytest.raises(TailraceError, match=re.escape(name)):
-        ship.once(make_source(logs / "*.log"), **{"allow.auto.create.topics": False, "topic.metadata.propagation.max.ms": 100})
+def test_24_while_kafka_is_away_reading_stops_nothing_is_acknowledged_and_all_is_sent_later(
+    ship: Ship, logs: Path, quick: Callable[[str, float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick("FLUSH_S", 0.2)
+    content = lines(0, 30_000)
+    (logs / "a.log").write_bytes(content)
+    away = {"bootstrap.servers": "127.0.0.1:1", "queue.buffering.max.messages": 50}
+    with monkeypatch.context() as patch:
+        patch.setattr(Publisher, "partitions", lambda *_: 4)
+        with ship.running(make_source(logs / "*.log"), **away) as shipper:
+            eventually(lambda: len(shipper._publisher._producer) == 50, "the queue is full")
+            position = [file.reader.position for file in shipper._registry.files]
+        assert [file.reader.position for file in shipper._registry.files] == position, "reading waits for the queue"
     assert ship.checkpoint()["a.log"].offset == 0
+    with ship.running(make_source(logs / "*.log"), **away):
+        pass
+    ship.once(make_source(logs / "*.log"))
+    assert ship.values() == records(content)
+
+
+def test_33_a_link_that_moves_on_to_the_next_file(ship: Ship, logs: Path, tmp_path: Path) -> None:
+    for day, content in (("monday", lines(0, 2)), ("tuesday", lines(10, 12))):
+        (tmp_path / day).write_bytes(content)
+    (logs / "current.log").symlink_to(tmp_path / "monday")
+    with ship.running(make_source(logs / "*.log")):
+        shipped(ship, lines(0, 2))
+        append(tmp_path / "monday", event(2))
+        (logs / "new").symlink_to(tmp_path / "tuesday")
+        (logs / "new").rename(logs / "current.log")
+        shipped(ship, lines(0, 3), lines(10, 12))
 
 
 def test_heartbeats_say_how_far_each_file_is(ship: Ship, logs: Path) -> None:

@@ -1,0 +1,129 @@
+"""Which file is which, decided on real files without any reading or Kafka."""
+
+import os
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from producers.discovery import find
+from producers.publish import Batch
+from producers.reader import Replaced
+from producers.registry import Registry, TailedFile
+from schemas.identity import HEAD_BYTES, file_id
+from tests.producers.conftest import make_source
+
+
+def follow(registry: Registry, folder: Path, once: bool = False) -> dict[str, TailedFile]:
+    source = make_source(folder / "*.log", start=None)
+    registry.update(source, find(source.settings), heads_may_be_torn=once)
+    return {Path(file.found.path).name: file for file in registry.files}
+
+
+def close(registry: Registry) -> None:
+    for file in registry.files:
+        file.reader.close()
+
+
+def test_09_a_file_has_an_id_as_soon_as_its_first_line_is_complete(logs: Path) -> None:
+    registry, path = Registry("host", []), logs / "a.log"
+    path.write_bytes(b"")
+    assert not follow(registry, logs)
+    path.write_bytes(b"half")
+    assert not follow(registry, logs)
+    path.write_bytes(b"half a line\n")
+    assert follow(registry, logs)["a.log"].place.file == file_id(b"half a line\n")
+    close(registry)
+
+
+def test_a_backfill_names_a_file_by_what_it_has(logs: Path) -> None:
+    registry = Registry("host", [])
+    (logs / "a.log").write_bytes(b"half")
+    assert follow(registry, logs, once=True)["a.log"].place.file == file_id(b"half")
+    close(registry)
+
+
+def test_an_endless_first_line_does_not_keep_a_file_from_being_read(logs: Path) -> None:
+    registry = Registry("host", [])
+    (logs / "a.log").write_bytes(b"x" * HEAD_BYTES * 2)
+    assert follow(registry, logs)["a.log"].place.file == file_id(b"x" * HEAD_BYTES)
+    close(registry)
+
+
+def test_10_a_file_that_grew_while_nobody_looked_is_the_same_file(logs: Path) -> None:
+    path = logs / "a.log"
+    path.write_bytes(b"first\nsecond\n")
+    before = Registry("host", [])
+    file = follow(before, logs)["a.log"]
+    file.reader.read(0.0)
+    file.batches = deque([Batch(13, 0, lambda *_: None)])
+    assert file.settle() == 0
+    close(before)
+    path.write_bytes(b"first\nsecond\n" + b"more\n" * 30_000)
+    after = Registry("other-host", before.entries())
+    again = follow(after, logs)["a.log"]
+    assert (again.place.file, again.acknowledged, again.reader.position) == (file.place.file, 13, 13)
+    close(after)
+
+
+def test_06_other_content_behind_the_same_first_line_after_a_restart_is_another_file(logs: Path) -> None:
+    path = logs / "a.log"
+    path.write_bytes(b"#banner\nold\n")
+    before = Registry("host", [])
+    follow(before, logs)["a.log"].reader.read(0.0)
+    close(before)
+    path.write_bytes(b"#banner\nnew and longer\n")
+    after = Registry("host", before.entries())
+    again = follow(after, logs)["a.log"]
+    assert (again.place.file, again.acknowledged) == (file_id(b"#banner\n", 1), 0)
+    assert {entry.file for entry in after.entries()} == {file_id(b"#banner\n"), file_id(b"#banner\n", 1)}
+    close(after)
+
+
+def test_11_a_new_file_on_the_inode_of_a_deleted_one_is_seen_by_its_content(logs: Path) -> None:
+    """The inode is not reused while the file is open, so this is what a closed reader meets."""
+    path = logs / "a.log"
+    path.write_bytes(b"old\n")
+    registry = Registry("host", [])
+    file = follow(registry, logs)["a.log"]
+    file.reader.read(0.0)
+    file.reader.close()
+    path.write_bytes(b"brand new\n")
+    file.reader.open(os.open(path, os.O_RDONLY))
+    with pytest.raises(Replaced):
+        file.reader.read(0.0)
+    registry.replace(file)
+    follow(registry, logs)
+    assert {found.place.file for found in registry.files if not found.replaced} == {file_id(b"brand new\n")}
+    close(registry)
+
+
+def test_batches_move_the_acknowledged_offset_only_without_a_gap(logs: Path) -> None:
+    (logs / "a.log").write_bytes(b"a\n")
+    registry = Registry("host", [])
+    file = follow(registry, logs)["a.log"]
+    first, second, third = (Batch(end, 2, lambda *_: None) for end in (10, 20, 30))
+    file.batches.extend([first, second, third])
+    second.left = 0
+    assert (file.settle(), file.acknowledged) == (0, 0)
+    first.left = 0
+    assert (file.settle(), file.acknowledged) == (4, 20)
+    third.left = 0
+    assert (file.settle(), file.acknowledged) == (2, 30)
+    close(registry)
+
+
+def test_a_copy_is_announced_once_and_carries_on_when_the_file_it_copies_is_gone(logs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    registry = Registry("host", [])
+    (logs / "a.log").write_bytes(b"one\ntwo\n")
+    (logs / "b.log").write_bytes(b"one\ntwo\n")
+    file = follow(registry, logs)["a.log"]
+    file.reader.read(0.0)
+    follow(registry, logs)
+    assert caplog.text.count("b.log is a copy of") == 1
+    (logs / "a.log").unlink()
+    follow(registry, logs)
+    follow(registry, logs)
+    assert (Path(file.found.path).name, file.gone, file.reader.position) == ("b.log", False, 8)
+    close(registry)
