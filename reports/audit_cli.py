@@ -71,7 +71,7 @@ def _files(found: SourceAudit) -> Table:
     few = len(found.files) <= MANY_FILES
     shown = found.files if few else [file for file in found.files if not file.clean]
     rows = [_row(file) for file in shown]
-    rows.append(("all files", "", *(found.totals[name] for name in COLUMNS), ""))
+    rows.append(("all files", " ", *(found.totals[name] for name in COLUMNS), " "))
     title = f"{found.source}: {len(found.files):,} files" + ("" if few else f", of which {len(shown):,} are not clean")
     return Table("files", title, (Column("path", "text"), Column("file", "text"), *map(Column, COLUMNS), Column("clean", "text")), rows)
 

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 Body = dict[str, Any]
 
 GROUPS = "groups"
-PAGE = 10_000
-"""Groups per page of a composite aggregation; the server's limit is 65,536 (search.max_buckets)."""
+PAGE = 30_000
+"""Groups per page of a composite aggregation: each page searches anew, and the server's limit is 65,536 (search.max_buckets)."""
 
 LOGINS = ("login", "login_as_anonymous")
 """EZCast counts these as logins; login_from_anonymous is in none of its figures."""
