@@ -6,6 +6,7 @@ of the raw topic backwards, in growing steps, so that the answer is the same as 
 """
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
@@ -26,6 +27,8 @@ FIRST_STEP = 1_000
 """Records of the first step back; each further step is four times as long."""
 TIMEOUT_S = 30.0
 """Without a record or an end from Kafka the look back fails, and the worker with it."""
+WAIT_S = 0.1
+"""`consume` waits so long for the rest of as many records as it was asked for."""
 LONG_AGO = "2000-01-01-00:00:00"
 
 Earlier = Iterator[list[tuple[int, bytes]]]
@@ -127,9 +130,12 @@ def _of_file(messages: Iterator[Message], file: str, before: int) -> Iterator[tu
 def _read(consumer: Consumer, at: TopicPartition, start: int, end: int) -> Iterator[Message]:
     """The records of offsets [start, end) of a partition."""
     consumer.assign([TopicPartition(at.topic, at.partition, start)])
+    deadline = time.monotonic() + TIMEOUT_S
     while True:
-        messages = consumer.consume(1_000, timeout=TIMEOUT_S)
-        if not messages:
+        messages = consumer.consume(1_000, timeout=WAIT_S)
+        if messages:
+            deadline = time.monotonic() + TIMEOUT_S
+        elif time.monotonic() >= deadline:
             raise TailraceError(f"cannot look back in {at.topic} [{at.partition}]: nothing came within {TIMEOUT_S:.0f} s")
         for message in messages:
             if message.error():

@@ -107,7 +107,8 @@ class Parser:
             raise Refusal("id_too_long", f"an id of more than {LONGEST_ID} bytes")
         if client is not None and len(key) > LONGEST_CLIENT:
             raise Refusal("client_too_long", f"a client of more than {LONGEST_CLIENT} bytes")
-        value = encode_event(EventEnvelope(identity, time, client, event.kind, None, False, orjson.dumps(event.document)))
+        version = event.document.get(self._source.version_field) if self._source.version_field else None
+        value = encode_event(EventEnvelope(identity, time, client, event.kind, None, False, orjson.dumps(event.document), version))
         if len(value) > LONGEST_VALUE:
             raise Refusal("too_large", f"the event takes {len(value):,} bytes, more than a record can hold")
         return Output(self._events_topic, key, value)

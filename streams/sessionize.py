@@ -111,7 +111,7 @@ class Sessionizer:
             assert event.client is not None
             assert event.time is not None
             session = session_id(event.client, seen.client.start_of(event.time))
-        value = encode_event(EventEnvelope(event.id, event.time, event.client, event.kind, session, seen.late, event.document))
+        value = encode_event(event._replace(session=session, late=seen.late))
         return Output(self._topics.enriched, seen.key, value)
 
     def _settle(self, name: str, client: Client, outputs: list[Output], writes: Writes) -> None:

@@ -46,7 +46,9 @@ class Changes(NamedTuple):
     sessions: list[Session]
     """The sessions that are new or have changed, as they are now."""
     gone: list[int]
-    """Starts of sessions that were there before the batch and are there no more."""
+    """Starts at which a session has begun or might have, had the batch been cut elsewhere, and at which none begins now.
+
+    A worker that died may have cut it there and have told others of that session."""
     pages: dict[bytes, bytes | None]
     """What to write, in this order: pages by their names; None deletes."""
 
@@ -74,7 +76,6 @@ class Client:
         self._scan()
         self._sent: set[Member] = set()
         self._touched: set[int] = set()
-        self._born: set[int] = set()
         self._moved: list[tuple[int, int]] = []
 
     # -- a batch
@@ -111,7 +112,7 @@ class Client:
         touched = sorted(self._touched)
         sessions = [self._session(bisect_left(self._starts, start)) for start in touched]
         gone = sorted({start for start, _ in self._moved})
-        self._sent, self._touched, self._born, self._moved = set(), set(), set(), []
+        self._sent, self._touched, self._moved = set(), set(), []
         return Changes(patches, sessions, gone, self._written())
 
     def _join(self, time: int) -> None:
@@ -137,17 +138,12 @@ class Client:
             starts.insert(at + 1, time)
             ends.insert(at + 1, time)
             self._counts.insert(at + 1, 1)
-        self._born.add(time)
         self._touched.add(time)
 
     def _move(self, at: int) -> None:
         """The session loses its start, and with it its id."""
-        start = self._starts[at]
-        self._touched.discard(start)
-        if start in self._born:
-            self._born.discard(start)  # nobody has seen this id; older members were noted when it was born
-        else:
-            self._moved.append((start, self._ends[at]))
+        self._touched.discard(self._starts[at])
+        self._moved.append((self._starts[at], self._ends[at]))
 
     # -- what is over
 

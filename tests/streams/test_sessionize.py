@@ -1,0 +1,110 @@
+"""The sessionizer on its own: what comes of a batch, in which order."""
+
+from typing import Any
+
+import pytest
+
+from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode, encode_event, encode_patch
+from streams.outbox import Output
+from streams.sessionize import Sessionizer, Topics
+from streams.sessions import session_id
+from streams.state import DAY_MS, State
+from streams.table import Partition
+from tests.streams.records import Record, clicks
+
+GAP = 3_600_000
+T0 = 17_000 * DAY_MS
+
+
+class Stage:
+    """A sessionizer with a table of its own."""
+
+    def __init__(self) -> None:
+        self.data = Partition()
+        self.state = State(self.data, GAP, days=2)
+        self.sessionizer = Sessionizer(clicks(), Topics("enriched", "sessions", "dead"))
+
+    def run(self, *events: EventEnvelope | bytes) -> list[Output]:
+        values = [event if isinstance(event, bytes) else encode_event(event) for event in events]
+        outputs, writes = self.sessionizer.run([Record(b"key", value) for value in values], self.state)  # type: ignore[arg-type, list-item, misc]
+        for key, value in writes.items():
+            self.data.put(key, value)
+        return outputs
+
+    def enriched(self, *events: EventEnvelope | bytes) -> list[Any]:
+        return [decode(output.value or b"") for output in self.run(*events) if output.topic == "enriched"]
+
+
+def event(identity: str, time: int | None, client: str | None = "somebody", kind: str = "click") -> EventEnvelope:
+    return EventEnvelope(identity, time, client, kind, None, False, b'{"a":1}')
+
+
+def test_an_event_keeps_everything_but_its_session() -> None:
+    (found,) = Stage().enriched(event("a", T0))
+    assert found == event("a", T0)._replace(session=session_id("somebody", T0))
+
+
+def test_patches_come_after_the_events_and_name_only_earlier_ones() -> None:
+    stage = Stage()
+    stage.run(event("a", T0), event("b", T0 + 1))
+    found = stage.enriched(event("c", T0 - GAP), event("d", T0 - GAP + 1))
+    start = session_id("somebody", T0 - GAP)
+    assert [each.id for each in found[:2]] == ["c", "d"]
+    assert found[2:] == [Patch("a", T0, start), Patch("b", T0 + 1, start)]
+    assert {each.session for each in found} == {start}
+
+
+def test_summaries_replace_each_other_and_end_with_a_tombstone() -> None:
+    stage = Stage()
+    stage.run(event("a", T0))
+    outputs = [output for output in stage.run(event("b", T0 - 5)) if output.topic == "sessions"]
+    old, new = session_id("somebody", T0), session_id("somebody", T0 - 5)
+    assert [(output.key, output.value and decode(output.value)) for output in outputs] == [
+        (b"%d" % new, SessionSummary(new, "somebody", T0 - 5, T0, 2)),
+        (b"%d" % old, None),
+    ]
+
+
+def test_a_repeated_event_is_sent_on_again_and_changes_nothing() -> None:
+    stage = Stage()
+    stage.run(event("a", T0))
+    (output,) = stage.run(event("a", T0))
+    assert decode(output.value or b"") == event("a", T0)._replace(session=session_id("somebody", T0))
+
+
+def test_an_event_without_client_or_time_has_no_usable_session() -> None:
+    found = Stage().enriched(event("a", None), event("b", T0, None))
+    assert [each.session for each in found] == [-1, -1]
+
+
+def test_an_event_before_the_horizon_disturbs_nobody() -> None:
+    stage = Stage()
+    stage.run(*[event(f"{client} {day}", T0 + day * DAY_MS, client) for day in (0, 10) for client in ("a", "b", "c")])
+    outputs = stage.run(event("late", T0 + 1, "a"), event("later", T0, "a"))
+    assert [output.topic for output in outputs] == ["enriched", "enriched"], "neither patches nor summaries"
+    found = [decode(output.value or b"") for output in outputs]
+    assert [(each.late, each.session) for each in found if isinstance(each, EventEnvelope)] == [
+        (True, session_id("a", T0 + 1)),
+        (True, session_id("a", T0)),
+    ]
+    assert stage.data.clients.keys() == {b"a", b"b", b"c"}
+    assert len(stage.state.client("a")) == 1
+
+
+def test_a_repeated_event_that_is_still_known_is_not_late() -> None:
+    """Its session spans the horizon, so it is there as a whole."""
+    stage = Stage()
+    start = T0 + 8 * DAY_MS - 1
+    stage.run(event("known", start, "a"), *[event(client, start + 10 + 2 * DAY_MS, client) for client in ("b", "c", "d")])
+    assert stage.state.is_late(start)
+    (found,) = stage.enriched(event("known", start, "a"))
+    assert (found.late, found.session) == (False, session_id("a", start))
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"\xc3\x01 damaged", encode_patch(Patch("a", 1, 2))])
+def test_what_is_no_event_is_a_dead_letter_among_unharmed_neighbours(value: bytes) -> None:
+    outputs = Stage().run(event("a", T0), value, event("b", T0))
+    assert sorted(output.topic for output in outputs) == ["dead", "enriched", "enriched", "sessions"]
+    (letter,) = [output for output in outputs if output.topic == "dead"]
+    assert (letter.key, letter.value) == (b"key", value)
+    assert ("reason", b"foreign_value") in (letter.headers or [])

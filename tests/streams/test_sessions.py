@@ -1,0 +1,206 @@
+"""Sessions against an independent definition: sort, and cut where the gap is too long."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams import sessions
+from streams.sessions import Client, Member, Session, first_time, session_id
+
+GAP = 3_600_000
+HOUR = 3_600_000
+
+
+def oracle(members: Iterable[Member], gap: int = GAP) -> dict[Member, int]:
+    """The start of every member's session, by a full sorted scan."""
+    ordered = sorted(set(members))
+    starts: dict[Member, int] = {}
+    start = ordered[0][0] if ordered else 0
+    for before, member in pairwise([ordered[0], *ordered] if ordered else []):
+        if member[0] - before[0] > gap:
+            start = member[0]
+        starts[member] = start
+    return starts
+
+
+class Index:
+    """What a reader of the outputs holds: events with their session, patched in order, and the sessions' summaries."""
+
+    def __init__(self) -> None:
+        self.stored: dict[bytes, bytes] = {}
+        self.events: dict[Member, int] = {}
+        self.sessions: dict[int, Session] = {}
+        self.patches = 0
+
+    def batch(self, client: Client, members: Sequence[Member]) -> None:
+        self.write(self.outputs(client, members))
+
+    def outputs(self, client: Client, members: Sequence[Member]) -> dict[bytes, bytes | None]:
+        """Take in what a batch sends; what it would write is returned."""
+        for time, event in members:
+            client.add(time, event)
+        for time, event in members:
+            self.events[time, event] = client.start_of(time)
+        changes = client.settle()
+        for event, time, start in changes.patches:
+            self.events[time, event] = start
+        self.patches += len(changes.patches)
+        for start in changes.gone:
+            self.sessions.pop(start, None)
+        for session in changes.sessions:
+            self.sessions[session.start] = session
+        return changes.pages
+
+    def write(self, pages: dict[bytes, bytes | None]) -> None:
+        for name, value in pages.items():
+            if value is None:
+                self.stored.pop(name, None)
+            else:
+                self.stored[name] = value
+
+
+def summaries(starts: dict[Member, int]) -> dict[int, Session]:
+    found: dict[int, list[int]] = {}
+    for (time, _), start in starts.items():
+        found.setdefault(start, []).append(time)
+    return {start: Session(start, max(times), len(times)) for start, times in found.items()}
+
+
+minutes = st.integers(0, 60 * 14).map(lambda minute: minute * 60_000)
+"""Whole minutes, so that gaps of exactly one hour and equal stamps are common."""
+odd = st.builds(lambda minute, ms: minute + ms, minutes, st.sampled_from([-1, 0, 1]))
+member = st.tuples(st.one_of(minutes, odd), st.sampled_from("abcdefgh"))
+arrivals = st.lists(st.lists(member, max_size=12), max_size=12)
+
+
+@given(arrivals, st.booleans())
+@settings(max_examples=400)
+def test_any_order_of_arrival_gives_the_sessions_of_the_set(batches: list[list[Member]], reload: bool) -> None:
+    index = Index()
+    client = Client(GAP, {})
+    for batch in batches:
+        if reload:  # what a restart finds in the table
+            client = Client(GAP, index.stored)
+        index.batch(client, batch)
+    expected = oracle(member for batch in batches for member in batch)
+    assert index.events == expected
+    assert index.sessions == summaries(expected)
+    assert sorted(client.members) == sorted(expected)
+    assert client.sessions == sorted(index.sessions.values())
+
+
+@given(arrivals)
+def test_small_pages_hold_what_large_ones_do(batches: list[list[Member]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "PAGE_MEMBERS", 3)
+        index = Index()
+        for batch in batches:
+            index.batch(Client(GAP, index.stored), batch)
+    everything = [member for batch in batches for member in batch]
+    assert index.events == oracle(everything)
+    assert list(Client(GAP, index.stored).members) == sorted(set(everything))
+
+
+sizes = st.lists(st.integers(1, 9), min_size=1, max_size=4)
+lives = st.lists(st.tuples(sizes, st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=6)
+"""Workers that died: the sizes of the batches of which they sent outputs; for how many of these they had written all pages;
+how many pages more; how many offsets they had committed."""
+
+
+@given(st.lists(member, min_size=1, max_size=60), lives)
+@settings(max_examples=300)
+def test_whatever_workers_had_sent_written_and_committed_when_they_died(
+    log: list[Member], died: list[tuple[list[int], int, int, int]]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "PAGE_MEMBERS", 3)
+        index, committed = Index(), 0
+        for batches, written, pages, commits in died:
+            client, position = Client(GAP, index.stored), committed
+            changes = []
+            offsets = []
+            for size in batches:
+                changes.append(index.outputs(client, log[position : position + size]))
+                position += size
+                offsets.append(position)
+            for change in changes[:written]:
+                index.write(change)
+            for change in changes[written : written + 1]:
+                index.write(dict(list(change.items())[:pages]))
+            committed = max([committed, *offsets[: min(written, commits)]])
+        index.batch(Client(GAP, index.stored), log[committed:])
+    expected = oracle(log)
+    assert index.events == expected
+    assert index.sessions == summaries(expected)
+    assert list(Client(GAP, index.stored).members) == sorted(expected)
+
+
+@pytest.mark.parametrize(("gap", "same"), [(3_600_000, True), (3_600_001, False), (0, True)])
+def test_exactly_an_hour_joins_and_a_millisecond_more_does_not(gap: int, same: bool) -> None:
+    for order in ([0, gap], [gap, 0]):
+        client = Client(GAP, {})
+        for time in order:
+            client.add(time, f"e{time}" if gap else str(order))
+        assert (client.start_of(0) == client.start_of(gap)) is same
+
+
+def test_a_repeated_event_changes_nothing() -> None:
+    client = Client(GAP, {})
+    assert client.add(5, "a")
+    client.settle()
+    assert not client.add(5, "a")
+    assert client.settle() == ([], [], [], {})
+
+
+def test_a_bridge_patches_only_the_later_session() -> None:
+    index, client = Index(), Client(GAP, {})
+    index.batch(client, [(0, "a"), (HOUR * 2, "b"), (HOUR * 2 + 1, "c")])
+    index.batch(client, [(HOUR, "bridge")])
+    assert index.patches == 2
+    assert index.sessions == {0: Session(0, HOUR * 2 + 1, 4)}
+
+
+def test_a_batch_that_arrives_backwards_patches_each_member_once() -> None:
+    index, client = Index(), Client(GAP, {})
+    index.batch(client, [(HOUR, "last")])
+    index.batch(client, [(time, str(time)) for time in range(HOUR - 1, 0, -60_000)])
+    assert index.patches == 1
+
+
+def test_a_long_session_rewrites_few_pages() -> None:
+    """One page for an event at the end, two for one that splits a page: never all that there is."""
+    index, client = Index(), Client(GAP, {})
+    index.batch(client, [(time * 1000, f"{time:036}") for time in range(20_000)])
+    assert 20_000 / sessions.PAGE_MEMBERS <= len(index.stored) <= 20_000 / sessions.PAGE_MEMBERS + 1
+    for time in (20_000_000, 7_000_001):
+        client.add(time, "late")
+        assert len(client.settle().pages) <= 2
+
+
+@given(arrivals, st.integers(-1, 15))
+def test_what_is_over_is_forgotten_by_whole_sessions(batches: list[list[Member]], hour: int) -> None:
+    index, client = Index(), Client(GAP, {})
+    for batch in batches:
+        index.batch(client, batch)
+    kept = [session for session in client.sessions if session.end >= hour * HOUR]
+    index.write(client.expire(hour * HOUR))
+    again = Client(GAP, index.stored)
+    assert client.sessions == again.sessions == kept
+    assert client.first_end == (kept[0].end if kept else None)
+    if kept:
+        assert first_time(index.stored) == kept[0].start
+    else:
+        assert not index.stored
+
+
+@given(st.text(max_size=20), st.integers(-(1 << 60), 1 << 60))
+def test_a_session_id_is_an_exact_number_everywhere(client: str, start: int) -> None:
+    assert 0 < session_id(client, start) < 1 << 53
+
+
+def test_a_session_id_does_not_change_between_releases() -> None:
+    assert session_id("141.211.4.33", 1_525_132_800_000) == 7302550936464652
+    assert session_id("a", 0) == 5978416916694865

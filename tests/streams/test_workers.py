@@ -1,0 +1,171 @@
+"""The two workers on a real Kafka: nothing missing, sessions right, whatever dies."""
+
+import random
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.envelope import SessionSummary
+from streams.sessions import Member, session_id
+from tailrace.settings import Settings
+from tests.streams.cluster import Click, Cluster, await_, lines
+from tests.streams.test_sessions import oracle, summaries
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+
+T0 = 1_525_132_800_000
+MINUTE = 60_000
+
+
+@pytest.fixture
+def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(settings, tmp_path)
+    yield made
+    made.consumer.close()
+
+
+def clicks(count: int, seed: int, clients: int = 300) -> list[Click]:
+    """Two days of `clients`, shuffled within an hour, a tenth of them hours late, a tenth twice."""
+    draw = random.Random(seed)
+    made = [
+        Click(f"click-{seed}-{number:06}", T0 + draw.randrange(0, 2 * 24 * 60) * MINUTE, f"client {draw.randrange(clients)}")
+        for number in range(count)
+    ]
+    arrival = {click.id: click.time + draw.choice([0] * 9 + [30 * 60 * MINUTE]) + draw.randrange(60) * MINUTE for click in made}
+    return sorted([*made, *draw.sample(made, count // 10)], key=lambda click: arrival[click.id])
+
+
+def expected(events: list[Click]) -> tuple[dict[str, int | None], dict[int, SessionSummary]]:
+    """The session of each event and the sessions' summaries, by a sorted scan."""
+    members: dict[str, set[Member]] = defaultdict(set)
+    for click in events:
+        members[click.who].add((click.time, click.id))
+    ids: dict[str, int | None] = {}
+    sessions: dict[int, SessionSummary] = {}
+    for who, found in members.items():
+        starts = oracle(found)
+        ids |= {event: session_id(who, start) for (_, event), start in starts.items()}
+        for session in summaries(starts).values():
+            identity = session_id(who, session.start)
+            sessions[identity] = SessionSummary(identity, who, *session)
+    return ids, sessions
+
+
+def test_parse_passes_events_on_and_buries_what_cannot_be_named(cluster: Cluster) -> None:
+    good = Click("good", T0, "somebody")
+    large = Click("large", T0, "somebody", "x" * 3_000_000)
+    early = Click("early", 1_000_000_000_000, "somebody")
+    late = Click("late", 4_000_000_000_000, "somebody")
+    long_client = Click("long-client", T0, "w" * 2_000)
+    records = [good.line(), b"{garbage \x00\xff", early.line(), late.line(), large.line(), long_client.line()]
+    cluster.publish("clicks", [*lines("a", records), (b"no place", b"x", 0), (b"", b"y", 0)])
+    with cluster.worker("parse", "--source", "clicks"):
+        await_(lambda: cluster.done("parse", "clicks"), "everything is parsed")
+    events = cluster.events("clicks")
+    assert set(events) == {"good", "large"}
+    assert (events["good"].time, events["good"].client, events["good"].session) == (T0, "somebody", None)
+    assert cluster.dead("clicks") == sorted(
+        [
+            ("client_too_long", long_client.line()),
+            ("foreign_key", b"x"),
+            ("foreign_key", b"y"),
+            ("implausible_time", early.line()),
+            ("implausible_time", late.line()),
+            ("not_json", records[1]),
+        ]
+    )
+
+
+def test_offsets_are_committed_within_seconds_of_the_last_record(cluster: Cluster) -> None:
+    """A backfill ends when the committed offsets have reached the ends, so a trickle must not wait for a full batch."""
+    with cluster.worker("parse", "--source", "clicks"):
+        for number in range(3):
+            cluster.publish("clicks", lines(f"file {number}", [Click(str(number), T0, "somebody").line()]))
+            await_(lambda: cluster.done("parse", "clicks"), "one record is committed", 20 if number == 0 else 5)
+
+
+def test_killed_workers_lose_nothing_and_sessions_follow_from_the_set(cluster: Cluster) -> None:
+    made = clicks(30_000, seed=1)
+    for number in range(8):
+        cluster.publish("clicks", lines(f"file {number}", (click.line() for click in made[number::8])))
+    for role, out in (("parse", "events"), ("sessionize", "enriched")):
+        for share in (0.05, 0.4):
+            with cluster.worker(role, "--source", "clicks") as worker:
+                topic = cluster.topic("clicks", out)  # type: ignore[arg-type]
+                await_(lambda: sum(cluster.ends(topic)) > share * len(made), f"{role} is under way")  # noqa: B023
+                worker.kill()
+        with cluster.worker(role, "--source", "clicks"):
+            await_(lambda: cluster.done(role, "clicks"), f"{role} has finished")  # noqa: B023
+    assert set(cluster.events("clicks")) == {click.id for click in made}
+    assert cluster.dead("clicks") == []
+    assert cluster.sessions("clicks") == expected(made)
+
+
+def test_workers_that_come_and_go_share_the_work(cluster: Cluster) -> None:
+    """Three assignments, one of them after a kill, with events that join sessions of before each."""
+    parts = [clicks(4_000, seed) for seed in (11, 12, 13, 14)]
+    raw = cluster.topic("clicks", "raw")
+
+    def add(number: int) -> None:
+        for file in range(4):
+            cluster.publish("clicks", lines(f"part {number} {file}", (click.line() for click in parts[number][file::4])))
+
+    def finished() -> bool:
+        return cluster.done("parse", "clicks") and sum(cluster.ends(raw)) > 0 and cluster.done("sessionize", "clicks")
+
+    with cluster.worker("parse", "--source", "clicks"), cluster.worker("sessionize", "--source", "clicks") as first:
+        add(0)
+        await_(finished, "one worker does it all")
+        with cluster.worker("sessionize", "--source", "clicks") as second:
+            add(1)
+            await_(finished, "while a second one joins")
+            add(2)
+            await_(finished, "two share it")
+            second.kill()
+            add(3)
+            await_(finished, "the first goes on alone")
+        assert first.process.poll() is None
+    assert cluster.sessions("clicks") == expected([click for part in parts for click in part])
+
+
+def test_a_worker_started_in_the_repeated_hour_looks_back(cluster: Cluster) -> None:
+    """02:00 to 02:59 of 2016-10-30 occur twice in Brussels; which one a line means, earlier lines say."""
+
+    def trace(stamp: str) -> bytes:
+        return f"2016-10-30-{stamp} | session | 192.0.2.1 | nologin | 3 | login".encode()
+
+    before = [f"0{hour}:{minute:02}:00" for hour in (1, 2) for minute in range(0, 60, 10)]
+    second_pass = [f"02:{minute:02}:30" for minute in range(0, 60, 10)]
+    other = [trace("02:30:00") for _ in range(3_000)]
+    records = list(lines("trace", [trace(stamp) for stamp in [*before, *second_pass]]))
+    cut = len(before) + 2
+    same_partition = [(key, value, records[0][2]) for key, value, _ in lines("other", other)]
+    with cluster.worker("parse", "--source", "ezcast"):
+        cluster.publish("ezcast", [*records[:cut], *same_partition])
+        await_(lambda: cluster.done("parse", "ezcast"), "the first part is parsed")
+    with cluster.worker("parse", "--source", "ezcast"):
+        cluster.publish("ezcast", records[cut:])
+        await_(lambda: cluster.done("parse", "ezcast"), "the rest is parsed")
+    found = {event.id: event.time for event in cluster.events("ezcast").values() if event.id.startswith("trace-")}
+    times = [time for _, time in sorted(found.items(), key=lambda item: int(item[0].rpartition("-")[2]))]
+    assert times == sorted(times, key=lambda time: time or 0)
+    assert len(times) == len(records)
+
+
+def test_without_kafka_it_says_so_in_one_line(tmp_path: Path) -> None:
+    config = tmp_path / "tailrace.toml"
+    config.write_text('[kafka]\nbootstrap_servers = "127.0.0.1:1"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "tailrace.cli", "--config", str(config), "stream", "parse", "--wait", "0s"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 69
+    assert [line for line in done.stderr.splitlines() if line.startswith("error:")] == done.stderr.splitlines()[-1:]
+    assert "Kafka does not answer at 127.0.0.1:1" in done.stderr
