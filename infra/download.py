@@ -16,11 +16,11 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from infra.account import Account, barrier
 from infra.lock import locked
-from infra.processes import tail
+from infra.processes import end_with_parent, tail
 from infra.progress import Say
 from tailrace.errors import TailraceError
 
@@ -194,10 +194,8 @@ def _maven(cache: Path, arguments: list[str], going_on: Callable[[float], None])
     log = cache / "maven.log"
     command = [program, "-B", "-C", "-Dstyle.color=never", "-ntp", f"-Dmaven.repo.local={cache / 'maven'}", *arguments]
     began = time.monotonic()
-    with (
-        log.open("wb") as out,
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=cache) as maven,
-    ):
+    options: dict[str, Any] = {"cwd": cache, "stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "preexec_fn": end_with_parent()}
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, **options) as maven:
         try:
             while _still_runs(maven):
                 took = time.monotonic() - began

@@ -55,7 +55,7 @@ def spawn(
             cwd=cwd,
             env=env,
             start_new_session=True,  # a Ctrl-C on the terminal is for us alone, and we stop it then
-            preexec_fn=_end_with_parent() if tied else None,
+            preexec_fn=end_with_parent() if tied else None,
             **credentials(account),
         )
     process = Process(name, child.pid, _birth(child.pid) or "", str(log))
@@ -122,7 +122,8 @@ def _birth(pid: int) -> str | None:
     return None if state in "ZX" else f"{boot}:{ticks}"
 
 
-def _end_with_parent() -> Callable[[], None] | None:
+def end_with_parent() -> Callable[[], None] | None:
+    """A `preexec_fn` after which the child gets SIGTERM when the thread that started it ends, however that ends."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl  # looked up before the fork, after which little is safe

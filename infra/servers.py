@@ -33,7 +33,7 @@ _VARIABLES = ("TAILRACE_KAFKA_BOOTSTRAP_SERVERS", "TAILRACE_ELASTICSEARCH_URL")
 
 
 class Servers:
-    """A Kafka and an Elasticsearch that have answered a request. As a context manager it stops what it started."""
+    """A Kafka and an Elasticsearch. Those that were started here have answered a request, and end with the `with` block."""
 
     def __init__(self, bootstrap_servers: str, url: str, how: str, stop: Callable[[], None] = lambda: None) -> None:
         self.bootstrap_servers = bootstrap_servers

@@ -48,7 +48,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
-    if config.option.collectonly or not any("servers" in getattr(item, "fixturenames", ()) for item in session.items):
+    if (
+        config.option.collectonly
+        or session.testsfailed
+        or not any("servers" in getattr(item, "fixturenames", ()) for item in session.items)
+    ):
         return
     folder = Path(tempfile.mkdtemp(prefix="tailrace-tests-"))
     folder.chmod(0o755)  # the account that servers run under has to pass
@@ -58,6 +62,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     try:
         config.stash[_servers] = found = obtain(load(environ=given), folder, seldom(terminal.write_line), given)
         config.add_cleanup(found.stop)
+        kafka.connect(Kafka(bootstrap_servers=found.bootstrap_servers))
+        search.connect(Elasticsearch(url=found.url)).close()
     except TailraceError as error:
         config.stash[_servers] = error
 
