@@ -1,6 +1,7 @@
 """Operations of `_bulk` requests, spliced from the bytes of envelopes: no document is parsed or serialised on the way.
 
-Measured with Python 3.11 on documents of 300 bytes: 0.9 us for an operation, against 5 us for parsing and serialising the document.
+Measured with Python 3.11 on documents of 295 bytes, on a busy machine: 1.5 us for an operation, against 9 us where `json` parses
+and serialises the document and 2.1 us where orjson does, which would also change what it cannot represent (integers over 64 bits).
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from schemas.source import Source
 
 MAX_OPERATIONS = 5_000
 MAX_BYTES = 5 * 1024 * 1024
-"""Of one request. Larger requests are not faster (measured: 2 connections of 2,000 to 5,000 documents of 300 bytes), only heavier."""
+"""Of one request: what is enough for two connections to reach the limit of a server on the same machine."""
 
 MAX_ID_BYTES = 512
 """Elasticsearch's own limit; one longer id would make it refuse the whole request."""

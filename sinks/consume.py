@@ -109,10 +109,11 @@ class Sink:
         self._raise_failure()
 
     def _take(self, records: list[Any]) -> None:
-        """Splice records and hand full batches to their lanes. The hot loop: 4 us a record, half of it Avro."""
+        """Splice records and hand full batches to their lanes. The hot loop; two thirds of its price are `decode`."""
         lane_of, splicers = self._lane_of, self._splicers
         for record in records:
             if record.error() is not None:
+                log.warning("Kafka: %s", record.error().str())
                 self._on_error(record.error())
                 continue
             topic = record.topic()
@@ -195,7 +196,7 @@ class Sink:
             self._offsets.not_committed((partition.topic, partition.partition) for partition in partitions)
 
     def _settle(self) -> None:
-        """Carry on what is in hand for a moment unless the server is the trouble, drop the rest, commit what is settled.
+        """Carry on with what is in hand for a moment unless the server is the trouble, drop the rest, commit what is settled.
 
         Requests in flight are waited for in any case: none may reach the index after the partitions' next owner has begun.
         """
@@ -231,6 +232,8 @@ class Sink:
         self._settle()
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
+        for lane in self._paused:
+            self._consumer.resume(self._partitions_of(lane))  # the client would remember the pause if they came back
         self._offsets.revoke({(partition.topic, partition.partition) for partition in partitions})
         self._lane_of.clear()
         self._paused.clear()
