@@ -48,7 +48,7 @@ def report() -> None:
 
 
 def _format_command(format: str, statistics_of: Mapping[str, Statistic], text: str) -> None:
-    @report.command(format, help=text)
+    @report.command(format, help=text, short_help=text.partition(": all reports")[0])
     @click.argument("reports", nargs=-1, type=click.Choice(list(statistics_of)), metavar=f"[{'|'.join(statistics_of)}]...")
     @source_option(f"of format {format}")
     @options
@@ -74,7 +74,7 @@ _format_command(
 _format_command(
     "dataone",
     statistics.DATAONE,
-    """How DataONE's data sets are used, without robots and DataONE's own hosts: all reports, or those named.
+    """How DataONE's data sets are used, without robots: all reports, or those named.
 
     \b
     usage      views (metadata reads) and downloads (data reads) per data set and month

@@ -1,6 +1,7 @@
 """Asking the index: names of a source's indices, and groups of a composite aggregation, page after page."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from elasticsearch import ApiError, AuthorizationException, Elasticsearch, TransportError
@@ -31,10 +32,11 @@ def sharing(settings: Settings, source: Source) -> list[Source]:
     ]
 
 
-def search(client: Elasticsearch, index: str, body: queries.Body) -> dict[str, Any]:
-    """The response. No index at all is an empty answer. Raises TailraceError, in words, for a search that fails."""
+@contextmanager
+def in_words(index: str) -> Iterator[None]:
+    """Elasticsearch's errors as ours: Refused, Unreachable, or TailraceError for a question that it cannot answer."""
     try:
-        found = client.search(index=index, ignore_unavailable=True, allow_no_indices=True, **body)
+        yield
     except AuthorizationException as error:
         raise Refused(
             f"Elasticsearch does not let this user read {index}: grant the privilege read on these indices ({error.message})"
@@ -43,6 +45,12 @@ def search(client: Elasticsearch, index: str, body: queries.Body) -> dict[str, A
         raise TailraceError(f"Elasticsearch cannot answer a question about {index}: {error.status_code} {_reason(error)}") from None
     except TransportError as error:
         raise Unreachable(f"Elasticsearch stopped answering ({type(error).__name__}) while asked about {index}") from None
+
+
+def search(client: Elasticsearch, index: str, body: queries.Body) -> dict[str, Any]:
+    """The response. No index at all is an empty answer. Raises as `in_words`, and where shards are missing."""
+    with in_words(index):
+        found = client.search(index=index, ignore_unavailable=True, allow_no_indices=True, **body)
     if found["_shards"]["failed"]:
         raise TailraceError(f"{found['_shards']['failed']} shards of {index} did not answer, so the figures would be too low; try again")
     return dict(found)
@@ -73,19 +81,19 @@ KEEP_ALIVE = "2m"
 
 def refresh(client: Elasticsearch, index: str) -> None:
     """Make what has been written searchable, where the user may; else it takes the index's refresh interval."""
-    try:
+    with in_words(index), suppress(AuthorizationException):
         client.indices.refresh(index=index, ignore_unavailable=True, allow_no_indices=True)
-    except AuthorizationException:
-        return
 
 
 def ids(client: Elasticsearch, index: str) -> Iterator[tuple[str, str]]:
-    """Id and index of every document, as of now."""
-    pit = client.open_point_in_time(index=index, keep_alive=KEEP_ALIVE, ignore_unavailable=True)["id"]
+    """Id and index of every document, as of now. Raises as `in_words`."""
+    with in_words(index):
+        pit = client.open_point_in_time(index=index, keep_alive=KEEP_ALIVE, ignore_unavailable=True)["id"]
     body: queries.Body = {"size": IDS_PAGE, "track_total_hits": False, "source": False, "sort": ["_shard_doc"]}
     try:
         while True:
-            page = client.search(**body, pit={"id": pit, "keep_alive": KEEP_ALIVE}, allow_partial_search_results=False)
+            with in_words(index):
+                page = client.search(**body, pit={"id": pit, "keep_alive": KEEP_ALIVE}, allow_partial_search_results=False)
             pit, hits = page["pit_id"], page["hits"]["hits"]
             for hit in hits:
                 yield hit["_id"], hit["_index"]
@@ -93,7 +101,8 @@ def ids(client: Elasticsearch, index: str) -> Iterator[tuple[str, str]]:
                 return
             body["search_after"] = hits[-1]["sort"]
     finally:
-        client.close_point_in_time(id=pit)
+        with suppress(ApiError, TransportError):  # it ends by itself
+            client.close_point_in_time(id=pit)
 
 
 def where(client: Elasticsearch, index: str, wanted: list[str]) -> Iterator[tuple[str, str]]:
