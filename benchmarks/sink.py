@@ -150,16 +150,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args(argv)
     configured = load()
-    mark = f"bench-{uuid.uuid4().hex[:8]}-"
+    mark = f"sink-bench-{uuid.uuid4().hex[:8]}-"
     settings = Settings(
         kafka=_named(configured.kafka, topic_prefix=mark),
         elasticsearch=_named(configured.elasticsearch, index_prefix=mark, refresh_interval="30s"),
     )
     client = search.connect(settings.elasticsearch, 5)
-    fill(settings.kafka, options.documents)
-    templates.install(client, settings.elasticsearch, [source()])
     runs: dict[str, list[Run]] = {"limit": [], "sink": []}
     try:
+        templates.install(client, settings.elasticsearch, [source()])
+        fill(settings.kafka, options.documents)
         for _ in range(options.runs):
             for name, measure in (("limit", run_limit), ("sink", run_sink)):
                 runs[name].append(_in_process(measure, settings, options.documents))
