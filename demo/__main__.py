@@ -132,8 +132,7 @@ def _watching(supervisor: Supervisor, watch: Watch, display: Display, folder: Pa
     def look() -> bool:
         now = time.monotonic()
         ledger, progress = load(folder / LEDGER), watch.latest
-        if progress is not None:
-            display.show(_rows(ledger, progress, rates, now), watch.failure or "")
+        display.show(_rows(ledger, progress, rates, now), watch.failure or "")
         if supervisor.ended("tailrace") is not None or supervisor.ended("writer") == 1:
             raise TailraceError("a process of the demo ended, see above")
         shipped = ledger.finished and progress is not None and progress.stages[0].total >= ledger.total().records
@@ -142,12 +141,15 @@ def _watching(supervisor: Supervisor, watch: Watch, display: Display, folder: Pa
     return look
 
 
-def _rows(ledger: Ledger, progress: Progress, rates: Rates, now: float) -> list[Row]:
+def _rows(ledger: Ledger, progress: Progress | None, rates: Rates, now: float) -> list[Row]:
     """From the files to the index: each stage's total is what there is for it now."""
     written = ledger.total()
+    first = Row(f"written ({len(ledger.files)} files)", written.records, ledger.planned, rates.rate("written", written.records, now))
+    if progress is None:
+        return [first]
     shipped, *stages, searchable = rows(progress, rates, now)
     return [
-        Row(f"written ({len(ledger.files)} files)", written.records, ledger.planned, rates.rate("written", written.records, now)),
+        first,
         shipped._replace(stage="in Kafka", total=written.records),
         *stages,
         searchable._replace(total=written.events),

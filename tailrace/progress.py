@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from elasticsearch import ApiError, TransportError
 
 from tailrace import kafka, search
@@ -76,23 +75,26 @@ class Progress(NamedTuple):
 
 
 class Monitor:
-    """Looks at Kafka and Elasticsearch on behalf of a person. Owns its clients; one thread at a time may use it."""
+    """Looks at Kafka and Elasticsearch on behalf of a person. Owns its clients; one thread at a time may use it.
+
+    Committed offsets are asked for by a consumer of each group that never joins it, not by an AdminClient: one that is
+    given up while the broker looks for a group's coordinator hangs for ever (librdkafka 2.16, its broker thread).
+    """
 
     def __init__(self, settings: Settings, sources: Iterable[str]) -> None:
         self._kafka = settings.kafka
         self._sources = list(sources)
-        self._admin = AdminClient(kafka.client_config(settings.kafka))
+        self._groups = {name: self._consumer(name) for name in STAGES}
         self._search = search.client(settings.elasticsearch, request_timeout=REQUEST_S)
         self._indices = ",".join(index_pattern(settings, name) for name in self._sources)
-        self._letters = Consumer(
-            kafka.client_config(settings.kafka, group_id=kafka.group(settings.kafka, "progress"), enable_auto_commit=False)
-        )
+        self._letters = self._consumer("progress")
         self._letters_assigned = False
         self._seen: set[tuple[str, int]] = set()
         self._dead: Counter[tuple[str, str, str]] = Counter()
 
     def close(self) -> None:
-        self._letters.close()
+        for consumer in (*self._groups.values(), self._letters):
+            consumer.close()
         self._search.close()
 
     def __enter__(self) -> Self:
@@ -116,7 +118,7 @@ class Monitor:
 
     def _look(self) -> Progress:
         began = time.monotonic()
-        topics = self._admin.list_topics(timeout=REQUEST_S).topics
+        topics = self._letters.list_topics(timeout=REQUEST_S).topics
         read = {
             name: [TopicPartition(topic, partition) for topic in self._topics(kind) for partition in topics[topic].partitions]
             for name, kind in STAGES.items()
@@ -134,20 +136,23 @@ class Monitor:
     def _topics(self, kind: kafka.Kind) -> list[str]:
         return [kafka.topic(self._kafka, source, kind) for source in self._sources]
 
+    def _consumer(self, role: str) -> Consumer:
+        group = kafka.group(self._kafka, role)
+        # Quiet, since what fails is told by `look`, and the services tell of the connection.
+        return Consumer(kafka.client_config(self._kafka, group_id=group, enable_auto_commit=False, log_level=2))
+
     def _committed(self, name: str, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
         """Committed offset by topic and partition; negative where the group has committed none."""
-        group = ConsumerGroupTopicPartitions(kafka.group(self._kafka, name), partitions)
-        (future,) = self._admin.list_consumer_group_offsets([group], request_timeout=REQUEST_S).values()
-        return {(found.topic, found.partition): found.offset for found in future.result().topic_partitions}
+        found = self._groups[name].committed(partitions, timeout=REQUEST_S)
+        return {(partition.topic, partition.partition): partition.offset for partition in found}
 
     def _stage(self, name: str, partitions: list[TopicPartition], committed: dict[tuple[str, int], int]) -> Stage:
-        first, end = self._offsets(partitions, OffsetSpec.earliest()), self._offsets(partitions, OffsetSpec.latest())
-        done = sum(max(0, min(committed[at], end[at]) - first[at]) for at in end)
-        return Stage(name, done, sum(end[at] - first[at] for at in end))
-
-    def _offsets(self, partitions: list[TopicPartition], which: OffsetSpec) -> dict[tuple[str, int], int]:
-        asked = self._admin.list_offsets(dict.fromkeys(partitions, which), request_timeout=REQUEST_S)
-        return {(partition.topic, partition.partition): future.result().offset for partition, future in asked.items()}
+        done = total = 0
+        for partition in partitions:
+            first, end = self._letters.get_watermark_offsets(partition, timeout=REQUEST_S)
+            done += max(0, min(committed[partition.topic, partition.partition], end) - first)
+            total += end - first
+        return Stage(name, done, total)
 
     def _documents(self) -> int:
         return int(self._search.count(index=self._indices, ignore_unavailable=True, allow_no_indices=True)["count"])
