@@ -139,7 +139,7 @@ class Monitor:
     def _consumer(self, role: str) -> Consumer:
         group = kafka.group(self._kafka, role)
         # Quiet, since what fails is told by `look`, and the services tell of the connection.
-        return Consumer(kafka.client_config(self._kafka, group_id=group, enable_auto_commit=False, log_level=2))
+        return Consumer({**kafka.client_config(self._kafka, group_id=group, enable_auto_commit=False), "log_level": 2})
 
     def _committed(self, name: str, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
         """Committed offset by topic and partition; negative where the group has committed none."""
