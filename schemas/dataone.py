@@ -100,6 +100,7 @@ def source(name: str, settings: SourceSettings) -> Source:
         address_field="ipAddress",
         user_agent_field="userAgent",
         subject_field="subject",
+        version_field="_version_",
     )
 
 

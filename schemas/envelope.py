@@ -27,6 +27,8 @@ class EventEnvelope(NamedTuple):
     session: int | None
     late: bool
     document: bytes
+    version: int | None = None
+    """Of several records of one event the one with the highest version stands; None where the source has none."""
 
 
 class Patch(NamedTuple):

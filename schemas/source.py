@@ -119,6 +119,8 @@ class Source:
     user_agent_kinds: frozenset[str] | None = None
     """Kinds of events that ought to carry an agent, so that one without it is matched as an empty agent; None: all."""
     subject_field: str | None = None
+    version_field: str | None = None
+    """The field, an integer, that says which of several records of one event is the newest."""
     client_class: bool = False
     """True: addresses are classed as own, private or public (field `client_class`), and `own_networks` tags nothing: a campus's
     own people are its audience, where DataONE's own hosts are noise."""

@@ -43,11 +43,12 @@ class Action(NamedTuple):
     """`index`, `create` or `update`."""
     index_name: str
     id: str
+    version: int | None = None
 
 
 def action(operation: bytes) -> Action:
     ((verb, about),) = orjson.loads(operation[: operation.index(b"\n")]).items()
-    return Action(verb, about["_index"], about["_id"])
+    return Action(verb, about["_index"], about["_id"], about.get("version"))
 
 
 class Splicer:
@@ -76,10 +77,12 @@ class Splicer:
                 RETRY_ON_CONFLICT,
                 envelope.session,
             )
-        document, session = envelope.document, envelope.session  # type: ignore[union-attr]
+        _, _, _, _, session, late, document, version = envelope  # type: ignore[misc]
         if b"\n" in document:  # in JSON it can only be white space between tokens, but it would end the operation
             document = document.replace(b"\n", b" ")
-        head = create if envelope.late else index  # type: ignore[union-attr]
+        head = create if late else index
+        if version is not None and version >= 0 and not late:
+            document_id = b'%b,"version":%d,"version_type":"external_gte"' % (document_id, version)
         if session is None:
             return b"%b%b}}\n%b\n" % (head, document_id, document)
         return b'%b%b}}\n{"sessionId":%d,%b\n' % (head, document_id, session, document[1:])

@@ -65,8 +65,14 @@ class Sink:
             {topic: kafka.topic(settings.kafka, source.name, "dead") for topic, source in topics.items()},
         )
         url = settings.elasticsearch.url
+        version_fields = {topic: source.version_field for topic, source in topics.items() if source.version_field}
         self._lanes = [
-            Lane(f"lane-{number}", Writer(client, url, dead_letters, self.counts, self._cancelled), self._offsets.settle, self._changed)
+            Lane(
+                f"lane-{number}",
+                Writer(client, url, version_fields, dead_letters, self.counts, self._cancelled),
+                self._offsets.settle,
+                self._changed,
+            )
             for number in range(LANES)
         ]
         self._lane_of: dict[Partition, Lane] = {}

@@ -2,6 +2,7 @@
 
     done      the index holds it, or held it before (a `create` that found its document)
     again     a later try can succeed: overload, missing shards, blocks, full disks
+    older     the document may be newer than this record of it: `sinks.versions` knows
     dead      no try can succeed: the document, its id or its mapping is wrong
     refused   nothing can be written until a person changes something: privileges, missing indices that may not be created
 
@@ -13,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from sinks.bulk import action
 
-Verdict = Literal["done", "again", "dead", "refused"]
+Verdict = Literal["done", "again", "older", "dead", "refused"]
 
 WAITS_FOR_A_PERSON_OR_A_DISK = frozenset(
     {
@@ -42,11 +43,13 @@ class Answers(NamedTuple):
     """The items of one answer, sorted. Positions are those of the request."""
 
     again: list[int]
+    older: set[int]
+    """Those of `again` that first have to be compared with the document."""
     dead: list[Dead]
     refusal: str | None
     """The server's words where it refuses to write at all."""
     cause: str | None
-    """Why the first of `again` has to be sent again."""
+    """Why the first of `again` could not be taken now; None where all of them can be sent again at once."""
 
 
 def verdict(verb: str, status: int, error_type: str) -> Verdict:
@@ -56,7 +59,7 @@ def verdict(verb: str, status: int, error_type: str) -> Verdict:
     if error_type in WAITS_FOR_A_PERSON_OR_A_DISK or status in {408, 429} or status >= 500:
         return "again"
     if status == 409:
-        return "done" if verb == "create" else "again"
+        return "done" if verb == "create" else "older" if verb == "index" else "again"
     if status in {401, 403} or error_type == "index_not_found_exception":
         return "refused"
     return "dead"
@@ -68,6 +71,7 @@ def sort(operations: Sequence[bytes], items: Sequence[Mapping[str, Any]]) -> Ans
     Order per document: once an operation must be sent again, all later ones of the same document must be, whatever became of them.
     """
     again: list[int] = []
+    older: set[int] = set()
     dead: list[Dead] = []
     cause: str | None = None
     waiting: set[tuple[str, str]] = set()
@@ -80,16 +84,19 @@ def sort(operations: Sequence[bytes], items: Sequence[Mapping[str, Any]]) -> Ans
         found = verdict(verb, status, error.get("type", ""))
         about = action(operations[position])
         document = about.index_name, about.id
-        if found == "again" or document in waiting:
+        if found in ("again", "older") or document in waiting:
+            if found == "older" and document not in waiting:
+                older.add(position)
             waiting.add(document)
             again.append(position)
-            cause = cause or f"{status} {in_words(error)}"
+            if found == "again":
+                cause = cause or f"{status} {in_words(error)}"
         elif found == "refused":
-            return Answers([], [], f"{status} {in_words(error)} (index {about.index_name})", None)
+            return Answers([], set(), [], f"{status} {in_words(error)} (index {about.index_name})", None)
         elif found == "dead":
             missing = error.get("type") == "document_missing_exception"
             dead.append(Dead(position, PATCH_WITHOUT_DOCUMENT if missing else error.get("type", str(status)), in_words(error)))
-    return Answers(again, dead, None, cause)
+    return Answers(again, older, dead, None, cause)
 
 
 def in_words(error: Mapping[str, Any] | str) -> str:

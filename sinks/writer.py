@@ -8,6 +8,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch, TransportError, UnsupportedProductError
@@ -16,6 +17,7 @@ from sinks import outcomes
 from sinks.bulk import Batch, Record
 from sinks.counts import Counts
 from sinks.dead_letters import DeadLetters, Interrupted
+from sinks.versions import outdated, unconditional
 from tailrace.errors import Refused, TailraceError
 
 log = logging.getLogger("tailrace.sink")
@@ -65,9 +67,19 @@ class Patience:
 class Writer:
     """One lane's connection to the index."""
 
-    def __init__(self, client: Elasticsearch, url: str, dead_letters: DeadLetters, counts: Counts, cancelled: threading.Event) -> None:
+    def __init__(
+        self,
+        client: Elasticsearch,
+        url: str,
+        version_fields: Mapping[str, str],
+        dead_letters: DeadLetters,
+        counts: Counts,
+        cancelled: threading.Event,
+    ) -> None:
+        """`version_fields`: for the topics whose events have versions, the documents' field that holds it."""
         self._client = client
         self._url = url
+        self._version_fields = version_fields
         self._dead_letters = dead_letters
         self._counts = counts
         self._cancelled = cancelled
@@ -94,6 +106,7 @@ class Writer:
             while operations:
                 try:
                     answers = outcomes.sort(operations, self._post(operations))
+                    newer = self._compare(operations, records, sorted(answers.older))
                 except _CannotHold as error:
                     return dead + self._split(operations, records, str(error))
                 except _Later as later:
@@ -104,13 +117,27 @@ class Writer:
                 for position, reason, message in answers.dead:
                     self._dead_letters.keep(records[position], reason, message)
                 dead += len(answers.dead)
-                operations = [operations[position] for position in answers.again]
-                records = [records[position] for position in answers.again]
-                if operations:
-                    self._wait(patience, len(operations), answers.cause or "", 0.0)
+                left = [position for position in answers.again if position not in answers.older or position in newer]
+                operations = [newer.get(position, operations[position]) for position in left]
+                records = [records[position] for position in left]
+                if answers.cause:
+                    self._wait(patience, len(operations), answers.cause, 0.0)
         finally:
             self.retrying = False
         return dead
+
+    def _compare(self, operations: list[bytes], records: list[Record], older: list[int]) -> dict[int, bytes]:
+        """Of the operations at `older`, those that are to be sent all the same, by position, as they are to be sent."""
+        if not older:
+            return {}
+        fields = [self._version_fields[records[position].topic()] for position in older]
+        try:
+            dropped = outdated(self._client, [operations[position] for position in older], fields)
+        except ApiError as error:
+            raise self._in_place_of(error) from None
+        except TransportError as error:
+            raise _Later(f"{self._url}: {error}") from None
+        return {position: unconditional(operations[position]) for number, position in enumerate(older) if number not in dropped}
 
     def _split(self, operations: list[bytes], records: list[Record], cause: str) -> int:
         """Halve a request that the server refuses as a whole, down to the one operation that is at fault."""

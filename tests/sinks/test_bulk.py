@@ -45,7 +45,16 @@ def test_an_event_becomes_its_document_with_the_session(
     operation = Splicer(SOURCE, "p-").operation(event(written, id=document_id, session=session, late=late))
     expected = document if session is None else {"sessionId": session, **document}
     assert read(operation) == ("create" if late else "index", "p-own-2016.10", document_id, expected)
-    assert action(operation) == ("create" if late else "index", "p-own-2016.10", document_id)
+    about = action(operation)
+    assert (about.verb, about.index_name, about.id) == ("create" if late else "index", "p-own-2016.10", document_id)
+
+
+def test_a_versioned_event_lets_the_index_refuse_what_is_older() -> None:
+    operation = Splicer(SOURCE, "").operation(event(version=1_600_860_164_592_762_887))
+    assert json.loads(operation.partition(b"\n")[0])["index"]["version_type"] == "external_gte"
+    assert action(operation).version == 1_600_860_164_592_762_887
+    late = Splicer(SOURCE, "").operation(event(version=5, late=True))
+    assert action(late) == ("create", "own-2016.10", "id", None), "create takes no version"
 
 
 @given(ids, st.integers(1, 2**53))

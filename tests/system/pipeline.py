@@ -14,8 +14,8 @@ from elasticsearch.helpers import scan
 
 from schemas.source import SourceSettings
 from tailrace.dead import DeadLetter, from_record
-from tailrace.kafka import topic
 from tailrace.settings import Settings
+from tests.helpers import read_topic
 
 RUN_LIMIT_S = 150
 
@@ -80,10 +80,7 @@ class Pipeline:
         return f"{self.settings.elasticsearch.index_prefix}{block.index or source}-*"
 
     def dead(self, source: str) -> list[DeadLetter]:
-        from tests.helpers import read_topic
-
-        messages = read_topic(self.settings.kafka.bootstrap_servers, topic(self.settings.kafka, source, "dead"))
-        return [from_record(message.key(), message.value(), message.headers()) for message in messages]
+        return [from_record(record.key, record.value, record.headers) for record in read_topic(self.settings, source, "dead")]
 
 
 def _toml(settings: Settings) -> str:
