@@ -61,7 +61,7 @@ def up(
                 return
             say("starting anew, with the data that is there: not both of the servers that were started before still run")
             halt(before, folder, delete=False)
-        state = _launch(folder, say, options, before)
+        state = _launch(folder, say, options)
         say(f"`tailrace down` stops them; data and logs are in {state.place}")
         _say_how_to_reach(settings, state, say)
 
@@ -132,15 +132,13 @@ def _local_port(key: str, address: str, option: str) -> int:
     return port
 
 
-def _launch(folder: Path, say: Say, options: Options, before: State | None) -> State:
-    """Start them so that they stay, in the state file from their first moment. Where that fails the file says again what it said."""
+def _launch(folder: Path, say: Say, options: Options) -> State:
+    """Start them so that they stay, in the state file from their first moment; `down --delete` finds the data of a failed start too."""
     try:
         return launch(folder, say, options, tied=False, record=lambda state: states.write(folder, state))
     except BaseException:  # launch has stopped what it started
-        if before:
-            states.write(folder, replace(before, stopped=True))
-        else:
-            states.forget(folder)
+        if known := states.read(folder):
+            states.write(folder, replace(known, stopped=True))
         raise
 
 

@@ -123,8 +123,9 @@ def launch(folder: Path, say: Say, options: Options, *, tied: bool, record: Call
         else:
             _start_processes(state, account, say, asked, inner_ports, tied, record)
         _await(state, folder, say)
-    except BaseException:  # Ctrl-C included
-        halt(state, folder, delete=False)
+    except BaseException as error:  # Ctrl-C included
+        failed = isinstance(error, TailraceError)
+        halt(state, folder, delete=tied and not failed)  # the logs of a failed start stay to be read
         _leave(Path(state.place))
         raise
     return state
