@@ -103,9 +103,9 @@ class Reader:
         return Signature(self._signed_length, self._signed.hexdigest())
 
     @property
-    def holds(self) -> bool:
-        """Whether bytes are held back that no record has been made of."""
-        return bool(self._held) or self._too_large is not None
+    def waits(self) -> bool:
+        """Whether complete lines are held back, in case a further line belongs to them."""
+        return b"\n" in self._held
 
     def open(self, fd: int) -> None:
         """Read from this descriptor from now on; the reader closes it."""
@@ -139,8 +139,8 @@ class Reader:
             raise Replaced
         self.at_end = len(data) == len(marker)
         if self.at_end:
-            waited = self.holds and now_s - self._grown_s >= self._timeout_s
-            return list(self._complete(final=True)) if waited else []
+            is_due = self.waits and now_s - self._grown_s >= self._timeout_s
+            return list(self._complete(final=True)) if is_due else []
         self._grown_s = now_s
         self._marker = data[-_MARKER_BYTES:]
         self._take(memoryview(data)[len(marker) :])

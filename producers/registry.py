@@ -125,15 +125,12 @@ class Registry:
         for at in [at for at in self._copies if at[0] == source.name and at not in present]:
             del self._copies[at]
 
-    def replace(self, tailed: TailedFile) -> None:
-        """Its inode no longer holds what was read: let go of it, so that the next scan identifies what is there now."""
-        tailed.replaced = tailed.finished = True
-        self._inodes.pop((tailed.source.name, tailed.found.inode), None)
-        tailed.reader.close()
+    def forget(self, tailed: TailedFile, *, replaced: bool = False) -> None:
+        """Nothing more is to be read from it; only deliveries are waited for. What its inode holds now, or next, is identified anew.
 
-    def forget_inode(self, tailed: TailedFile) -> None:
-        """The file is gone and read to its end; a new file may get its inode."""
-        tailed.finished = True
+        `replaced`: the bytes that were read are no longer there.
+        """
+        tailed.finished, tailed.replaced = True, replaced
         self._inodes.pop((tailed.source.name, tailed.found.inode), None)
         tailed.reader.close()
 

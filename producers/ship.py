@@ -124,19 +124,23 @@ class Shipper:
         """One chunk of each file that may have one. Whether anything was read."""
         moved = False
         files = [file for file in self._registry.files if not file.finished]
-        self._make_room(files)
+        self._open_those_with_more(files)
         for tailed in files:
             if tailed.reader.is_open:
                 moved |= self._turn(tailed, now_s)
+            elif tailed.gone:
+                self._give_up(tailed)
         return moved
 
-    def _make_room(self, files: Sequence[TailedFile]) -> None:
-        """Open files that have more to read; where too many are open, in place of those that have been at their end for longest."""
-        waiting = [file for file in files if not file.reader.is_open and self._has_more(file)]
+    def _open_those_with_more(self, files: Sequence[TailedFile]) -> None:
+        """Where too many are open already, in place of those that have been at their end for longest."""
+        waiting = [file for file in files if not file.reader.is_open and not file.gone and self._has_more(file)]
         if not waiting:
             return
         opened = [file for file in files if file.reader.is_open]
-        idle = sorted((file for file in opened if file.reader.at_end and not file.gone), key=lambda file: -file.grown_s)
+        idle = sorted(
+            (file for file in opened if file.reader.at_end and not file.gone and not file.reader.waits), key=lambda file: -file.grown_s
+        )
         room = MAX_OPEN - len(opened)
         for tailed in waiting:
             if room <= 0:
@@ -148,7 +152,7 @@ class Shipper:
 
     def _has_more(self, tailed: TailedFile) -> bool:
         """Of a file that is closed."""
-        return self._once or tailed.found.size != tailed.reader.position or tailed.reader.holds
+        return self._once or tailed.found.size != tailed.reader.position
 
     def _turn(self, tailed: TailedFile, now_s: float) -> bool:
         try:
@@ -159,7 +163,7 @@ class Shipper:
                 "%s was cut or overwritten: what it held up to byte %d was read; what it holds now is read from its start",
                 tailed.found.path, tailed.reader.position,
             )  # fmt: skip
-            self._registry.replace(tailed)
+            self._registry.forget(tailed, replaced=True)
             return True
         except OSError as error:
             self._cannot_read(tailed, error)
@@ -171,8 +175,7 @@ class Shipper:
         if self._once:
             self._finish(tailed)
         elif tailed.gone and now_s - tailed.grown_s >= GONE_S:
-            self._publish(tailed, tailed.reader.finish())
-            self._registry.forget_inode(tailed)
+            self._give_up(tailed)
         return bool(parts)
 
     def _finish(self, tailed: TailedFile) -> None:
@@ -180,6 +183,14 @@ class Shipper:
         self._publish(tailed, tailed.reader.finish())
         tailed.finished = True
         tailed.reader.close()
+
+    def _give_up(self, tailed: TailedFile) -> None:
+        """End of a file that is gone."""
+        lost = tailed.found.size - tailed.reader.position
+        if lost > 0:
+            log.warning("%s was deleted before its last %s were read", tailed.found.path, size(lost))
+        self._publish(tailed, tailed.reader.finish())
+        self._registry.forget(tailed)
 
     def _open(self, tailed: TailedFile) -> bool:
         """Open a file by its path, if that still is the file."""
@@ -189,7 +200,8 @@ class Shipper:
             self._cannot_read(tailed, error)
             return False
         status = os.fstat(fd)
-        if (status.st_dev, status.st_ino) != tailed.found.inode:  # renamed since the scan: the next one finds it
+        if (status.st_dev, status.st_ino) != tailed.found.inode:  # the next scan finds it where it is now
+            tailed.failed = "it was renamed or replaced meanwhile"
             os.close(fd)
             return False
         tailed.reader.open(fd)

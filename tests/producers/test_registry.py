@@ -92,7 +92,7 @@ def test_11_a_new_file_on_the_inode_of_a_deleted_one_is_seen_by_its_content(logs
     file.reader.open(os.open(path, os.O_RDONLY))
     with pytest.raises(Replaced):
         file.reader.read(0.0)
-    registry.replace(file)
+    registry.forget(file, replaced=True)
     follow(registry, logs)
     assert {found.place.file for found in registry.files if not found.replaced} == {file_id(b"brand new\n")}
     close(registry)
