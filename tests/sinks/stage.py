@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import scan
 
@@ -114,7 +114,7 @@ class Stage:
         try:
             partitions = [TopicPartition(self.topic, number) for number in range(self.settings.kafka.partitions)]
             committed = {at.partition: max(at.offset, 0) for at in reader.committed(partitions, timeout=10)}
-            return sum(reader.get_watermark_offsets(at, timeout=10)[1] - committed[at.partition] for at in partitions)
+            return sum(_end(reader, at) - committed[at.partition] for at in partitions)
         finally:
             reader.close()
 
@@ -135,3 +135,19 @@ class Stage:
 
     def dead(self) -> list[DeadLetter]:
         return [from_record(record.key, record.value, record.headers) for record in read_topic(self.settings, SOURCE, "dead")]
+
+
+def _end(reader: Consumer, partition: TopicPartition) -> int:
+    """The end of a partition; a new topic's partitions have no leader for a moment."""
+    ends: list[int] = []
+
+    def answered() -> bool:
+        try:
+            ends.append(reader.get_watermark_offsets(partition, timeout=10)[1])
+        except KafkaException as failure:
+            if failure.args[0].code() not in {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}:
+                raise
+        return bool(ends)
+
+    eventually(answered, f"a leader of {partition}")
+    return ends[-1]
