@@ -21,7 +21,7 @@ from tailrace.settings import Settings
 STAGES: dict[str, kafka.Kind] = {"parse": "raw", "sessionize": "events", "sink": "enriched"}
 """Each stage's name, which is its consumer group's role, and the topics that it reads, in the order of the data."""
 
-REQUEST_S = 10.0
+REQUEST_S = 5.0
 LOOK_EVERY_S = 1.0
 DEAD_LETTERS_S = 0.5
 """At most this long is spent on new dead letters in one look; the rest is read in the next."""
@@ -118,7 +118,7 @@ class Monitor:
 
     def _look(self) -> Progress:
         began = time.monotonic()
-        topics = self._letters.list_topics(timeout=REQUEST_S).topics
+        topics = self._groups["parse"].list_topics(timeout=REQUEST_S).topics
         read = {
             name: [TopicPartition(topic, partition) for topic in self._topics(kind) for partition in topics[topic].partitions]
             for name, kind in STAGES.items()
@@ -149,7 +149,8 @@ class Monitor:
     def _stage(self, name: str, partitions: list[TopicPartition], committed: dict[tuple[str, int], int]) -> Stage:
         done = total = 0
         for partition in partitions:
-            first, end = self._letters.get_watermark_offsets(partition, timeout=REQUEST_S)
+            # Not by the consumer of dead letters: behind its fetch, which the broker holds for half a second, every answer waits.
+            first, end = self._groups[name].get_watermark_offsets(partition, timeout=REQUEST_S)
             done += max(0, min(committed[partition.topic, partition.partition], end) - first)
             total += end - first
         return Stage(name, done, total)
