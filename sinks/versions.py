@@ -3,7 +3,7 @@
 DataONE's `_version_` grows whenever Solr writes an event again. Such an event is indexed with `version_type: external_gte`, so
 Elasticsearch itself refuses (409) what is older than the document. But it counts patches as versions too, so it also refuses the
 same record sent again after a patch, and a replay must not be stopped by that. Only for what was refused, the document's own field
-is asked: an older record is dropped, any other is written without a version.
+is asked: of an older record its session is taken, which is the latest word on the event; any other is written without a version.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,26 +12,28 @@ from typing import Any
 import orjson
 from elasticsearch import Elasticsearch
 
-from sinks.bulk import action
+from sinks.bulk import Action, action, patch
 
 
-def outdated(client: Elasticsearch, operations: Sequence[bytes], fields: Sequence[str]) -> set[int]:
-    """Positions of the refused operations that are older than the document in the index. `fields`: of each, the one with the version."""
+def settle(client: Elasticsearch, operations: Sequence[bytes], fields: Sequence[str]) -> list[bytes]:
+    """What to send instead of versioned operations that were refused. `fields`: of each, the document's field with the version."""
     actions = [action(operation) for operation in operations]
     wanted = [{"_index": about.index_name, "_id": about.id, "_source": [field]} for about, field in zip(actions, fields, strict=True)]
     found = client.mget(docs=wanted)["docs"]
-    return {
-        position
-        for position, (about, field, held) in enumerate(zip(actions, fields, found, strict=True))
-        if about.version is not None and _held(held, field) > about.version
-    }
+    return [
+        _session_alone(about, operation) if _held(held, field) > (about.version or 0) else _unconditional(about, operation)
+        for about, operation, field, held in zip(actions, operations, fields, found, strict=True)
+    ]
 
 
-def unconditional(operation: bytes) -> bytes:
-    """The operation without its version."""
-    about = action(operation)
+def _unconditional(about: Action, operation: bytes) -> bytes:
     head = {about.verb: {"_index": about.index_name, "_id": about.id}}
     return orjson.dumps(head) + operation[operation.index(b"\n") :]
+
+
+def _session_alone(about: Action, operation: bytes) -> bytes:
+    document = orjson.loads(operation[operation.index(b"\n") :])
+    return patch(about, {"sessionId": document["sessionId"]} if "sessionId" in document else {})
 
 
 def _held(document: Mapping[str, Any], field: str) -> int:

@@ -17,7 +17,7 @@ from sinks import outcomes
 from sinks.bulk import Batch, Record
 from sinks.counts import Counts
 from sinks.dead_letters import DeadLetters, Interrupted
-from sinks.versions import outdated, unconditional
+from sinks.versions import settle
 from tailrace.errors import Refused, TailraceError
 
 log = logging.getLogger("tailrace.sink")
@@ -106,7 +106,7 @@ class Writer:
             while operations:
                 try:
                     answers = outcomes.sort(operations, self._post(operations))
-                    newer = self._compare(operations, records, sorted(answers.older))
+                    settled = self._settle_versions(operations, records, sorted(answers.older))
                 except _CannotHold as error:
                     return dead + self._split(operations, records, str(error))
                 except _Later as later:
@@ -117,27 +117,26 @@ class Writer:
                 for position, reason, message in answers.dead:
                     self._dead_letters.keep(records[position], reason, message)
                 dead += len(answers.dead)
-                left = [position for position in answers.again if position not in answers.older or position in newer]
-                operations = [newer.get(position, operations[position]) for position in left]
-                records = [records[position] for position in left]
+                operations = [settled.get(position, operations[position]) for position in answers.again]
+                records = [records[position] for position in answers.again]
                 if answers.cause:
                     self._wait(patience, len(operations), answers.cause, 0.0)
         finally:
             self.retrying = False
         return dead
 
-    def _compare(self, operations: list[bytes], records: list[Record], older: list[int]) -> dict[int, bytes]:
-        """Of the operations at `older`, those that are to be sent all the same, by position, as they are to be sent."""
+    def _settle_versions(self, operations: list[bytes], records: list[Record], older: list[int]) -> dict[int, bytes]:
+        """What to send instead of the operations at the positions `older`."""
         if not older:
             return {}
         fields = [self._version_fields[records[position].topic()] for position in older]
         try:
-            dropped = outdated(self._client, [operations[position] for position in older], fields)
+            instead = settle(self._client, [operations[position] for position in older], fields)
         except ApiError as error:
             raise self._in_place_of(error) from None
         except TransportError as error:
             raise _Later(f"{self._url}: {error}") from None
-        return {position: unconditional(operations[position]) for number, position in enumerate(older) if number not in dropped}
+        return dict(zip(older, instead, strict=True))
 
     def _split(self, operations: list[bytes], records: list[Record], cause: str) -> int:
         """Halve a request that the server refuses as a whole, down to the one operation that is at fault."""

@@ -84,6 +84,11 @@ def test_an_older_copy_does_not_undo_a_patch(index: Index) -> None:
     assert index.write(copy_of(SOLR, 6)) == {"_version_": SOLR + 9, "n": 9, "sessionId": 6}
 
 
+def test_an_older_copy_brings_the_latest_session(index: Index) -> None:
+    index.write(copy_of(SOLR + 9, 5))
+    assert index.write(copy_of(SOLR, 6)) == {"_version_": SOLR + 9, "n": 9, "sessionId": 6}
+
+
 def test_what_somebody_took_out_of_the_index_comes_back(index: Index) -> None:
     index.write(copy_of(SOLR, 5))
     index.client.update(index=f"{index.prefix}own-2016.10", id="a", script={"source": "ctx._source.remove('sessionId')"})
