@@ -119,6 +119,8 @@ class Monitor:
     def _look(self) -> Progress:
         began = time.monotonic()
         topics = self._groups["parse"].list_topics(timeout=REQUEST_S).topics
+        if any(topic not in topics for kind in ("raw", "events", "enriched", "dead") for topic in self._topics(kind)):
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))  # made a moment ago, and this broker does not know yet
         read = {
             name: [TopicPartition(topic, partition) for topic in self._topics(kind) for partition in topics[topic].partitions]
             for name, kind in STAGES.items()
