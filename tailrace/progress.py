@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any, NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -112,7 +113,11 @@ class Monitor:
             except KafkaException as error:
                 if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                     raise Unreachable(f"cannot see how far the work has come: {error.args[0].str()}") from error
-            except (ApiError, TransportError) as error:
+            except ApiError as error:
+                # 503: an index is so new that its shards are not there yet
+                if error.status_code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                    raise Unreachable(f"cannot see how far the work has come: {error}") from error
+            except TransportError as error:
                 raise Unreachable(f"cannot see how far the work has come: {error}") from error
             time.sleep(0.1)
 
