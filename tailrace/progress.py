@@ -90,7 +90,8 @@ class Monitor:
         self._indices = ",".join(index_pattern(settings, name) for name in self._sources)
         self._letters = self._consumer("progress")
         self._letters_assigned = False
-        self._seen: set[tuple[str, int]] = set()
+        self._seen: set[int] = set()
+        """One number for each dead letter: they are few, or something is very wrong."""
         self._dead: Counter[tuple[str, str, str]] = Counter()
 
     def close(self) -> None:
@@ -178,7 +179,7 @@ class Monitor:
 
     def _count(self, message: Any) -> None:
         letter = from_record(message.key(), message.value(), message.headers())
-        mark = (letter.stage, hash((message.topic(), letter.key)))
+        mark = hash((message.topic(), letter.stage, letter.key))
         if mark not in self._seen:
             self._seen.add(mark)
             source = message.topic().removeprefix(self._kafka.topic_prefix).removesuffix(".dead")

@@ -2,17 +2,21 @@
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from confluent_kafka import Producer
 
+from tailrace import kafka
 from tailrace.cli import main
 from tailrace.display import Display, Rates, Row, plain, rows
 from tailrace.errors import Incomplete
 from tailrace.progress import Progress, Stage
 from tailrace.run import Backfill, commands
+from tailrace.settings import Settings
 
 
 def progress(*done: int, total: int = 10, began: float = 0.0, documents: int = 0, dead: int = 0) -> Progress:
@@ -127,3 +131,59 @@ def test_an_unknown_source_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     result = CliRunner().invoke(main, ["run", "--source", "nosuch"])
     assert result.exit_code == 2
     assert "nosuch is not configured; configured: ezcast, dataone" in result.stderr
+
+
+class TestRun:
+    """The command on real servers, with children that pretend."""
+
+    @pytest.fixture(autouse=True)
+    def _environment(self, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("TAILRACE_KAFKA_BOOTSTRAP_SERVERS", settings.kafka.bootstrap_servers)
+        monkeypatch.setenv("TAILRACE_KAFKA_TOPIC_PREFIX", settings.kafka.topic_prefix)
+        monkeypatch.setenv("TAILRACE_ELASTICSEARCH_URL", settings.elasticsearch.url)
+        monkeypatch.setenv("TAILRACE_ELASTICSEARCH_INDEX_PREFIX", settings.elasticsearch.index_prefix)
+
+    @pytest.fixture
+    def run(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+        def run(ship: str, *words: str) -> Result:
+            pretended = {"ship": ship, "parse": "import time; time.sleep(600)"}
+            monkeypatch.setattr(
+                "tailrace.run.commands", lambda *_: {name: [sys.executable, "-c", code] for name, code in pretended.items()}
+            )
+            return CliRunner().invoke(main, ["run", "--source", "ezcast", *words])
+
+        return run
+
+    def test_once_ends_well_when_all_is_through(self, run: Callable[..., Result]) -> None:
+        result = run("", "--once")
+        assert result.exit_code == 0, result.output
+        assert "0 records shipped, 0 documents searchable, 0 dead letters" in result.stderr
+
+    def test_once_fails_when_not_all_could_be_shipped(self, run: Callable[..., Result]) -> None:
+        result = run("print('error: cannot read a.trace'); raise SystemExit(1)", "--once")
+        assert result.exit_code == 1
+        assert "ship  | error: cannot read a.trace" in result.stderr
+        assert "not everything could be shipped" in result.stderr
+
+    def test_once_says_what_is_missing_when_nothing_moves(self, run: Callable[..., Result], settings: Settings) -> None:
+        kafka.ensure_topics(kafka.connect(settings.kafka, wait_s=10), settings.kafka, ["ezcast"])
+        producer = Producer(kafka.producer_config(settings.kafka))
+        producer.produce(kafka.topic(settings.kafka, "ezcast", "raw"), b"a record that nobody reads")
+        assert producer.flush(20) == 0
+        result = run("", "--once", "--timeout", "2s")
+        assert result.exit_code == 1
+        assert "nothing has moved for 2 s: parse has 1 of 1 records to go." in result.stderr
+
+    def test_a_configuration_that_a_child_refuses_is_the_exit_code(self, run: Callable[..., Result]) -> None:
+        result = run("print('error: sources.ezcast.paths'); raise SystemExit(78)")
+        assert result.exit_code == 78
+        assert "ship cannot run with this configuration; the last it said: error: sources.ezcast.paths" in result.stderr
+
+    @pytest.mark.parametrize(("words", "code"), [((), 0), (("--once",), 1)])
+    def test_sigterm_ends_a_service_well_and_a_backfill_unfinished(
+        self, run: Callable[..., Result], words: tuple[str, ...], code: int
+    ) -> None:
+        result = run("import os, signal, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(600)", *words)
+        assert result.exit_code == code, result.output
+        assert ("stopped before everything was searchable" in result.stderr) == bool(code)
