@@ -51,8 +51,8 @@ class Pipeline:
         self.run("run", "--once", "--wait", "30s")
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        log = (self.folder / f"{'-'.join(words[:2])}.log").open("ab")
-        return subprocess.Popen(self.command(*words), stdout=log, stderr=log, env=self.environment())
+        with (self.folder / f"{'-'.join(words[:2])}.log").open("ab") as log:
+            return subprocess.Popen(self.command(*words), stdout=log, stderr=log, env=self.environment())
 
     def audit(self) -> dict[str, Any]:
         done = self.run("audit", "--format", "json", check=False)

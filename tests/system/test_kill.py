@@ -38,12 +38,12 @@ def test_kill_9_of_each_role_in_mid_flow(pipeline: MakePipeline, logs: Path) -> 
         written = 1000
         for name in ROLES:
             with trace.open("ab") as out:
-                for _ in range(5):
+                for part in range(5):
                     step = (EVENTS - 1000) // (5 * len(ROLES))
                     out.write(lines(written, written + step))
                     out.flush()
                     written += step
-                    if _ == 2:
+                    if part == 2:
                         kill(processes[name])
             processes[name] = run.start(*ROLES[name])
         await_count(run, written)
