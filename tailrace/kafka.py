@@ -1,6 +1,7 @@
 """Kafka as every room meets it: names of topics, client configuration, topics that exist, a broker that answers."""
 
 import logging
+import re
 import time
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -10,9 +11,29 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tailrace import settings as config
-from tailrace.errors import Refused, TailraceError, Unreachable
+from tailrace.errors import ConfigError, Refused, TailraceError, Unreachable
+
+REPEAT_S = 30.0
+"""librdkafka says the same of a lost connection many times a second; once in so long is enough."""
+
+
+class _Seldom(logging.Filter):
+    """Passes a message once in `REPEAT_S`; numbers in it do not make it another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message, now = re.sub(r"\d+", "", record.getMessage()), time.monotonic()
+        if now - self._said.get(message, -REPEAT_S) < REPEAT_S:
+            return False
+        self._said[message] = now
+        return True
+
 
 log = logging.getLogger("tailrace.kafka")
+log.addFilter(_Seldom())
 
 Kind = Literal["raw", "events", "enriched", "sessions", "files", "dead"]
 KINDS: tuple[Kind, ...] = ("raw", "events", "enriched", "sessions", "files", "dead")
@@ -44,6 +65,7 @@ def client_config(kafka: config.Kafka, **extra: Any) -> dict[str, Any]:
     """librdkafka configuration for a producer, consumer or admin client; `extra` with `_` for `.`.
 
     Connection errors go to the log `tailrace.kafka`, not to stderr. Pass `error_cb` to react to refusals.
+    Raises ConfigError where credentials are missing.
     """
     conf: dict[str, Any] = {
         "bootstrap.servers": kafka.bootstrap_servers,
@@ -52,9 +74,15 @@ def client_config(kafka: config.Kafka, **extra: Any) -> dict[str, Any]:
         "logger": log,
     }
     if kafka.security_protocol.startswith("SASL"):
+        password = config.secret(kafka.sasl_password, kafka.sasl_password_file, "kafka.sasl_password")
+        if not kafka.sasl_username or not password:
+            raise ConfigError(
+                f"kafka.security_protocol = {kafka.security_protocol} needs kafka.sasl_username and a password: "
+                "set TAILRACE_KAFKA_SASL_PASSWORD or kafka.sasl_password_file"
+            )
         conf["sasl.mechanism"] = kafka.sasl_mechanism
-        conf["sasl.username"] = kafka.sasl_username or ""
-        conf["sasl.password"] = config.secret(kafka.sasl_password, kafka.sasl_password_file, "kafka.sasl_password") or ""
+        conf["sasl.username"] = kafka.sasl_username
+        conf["sasl.password"] = password
     if kafka.ssl_ca_location:
         conf["ssl.ca.location"] = kafka.ssl_ca_location
     conf.update({key.replace("_", ".") if key != "error_cb" else key: value for key, value in extra.items()})
@@ -83,12 +111,16 @@ def connect(kafka: config.Kafka, wait_s: float = 0.0) -> AdminClient:
     Raises Refused for a wrong password, Unreachable where nothing answers within `wait_s` seconds (at least one try).
     """
     refused: list[KafkaError] = []
+    failed: list[KafkaError] = []
 
     def on_error(error: KafkaError) -> None:
         if error.code() in _REFUSALS or error.code() == KafkaError._SSL:
             refused.append(error)
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:
+            failed.append(error)
 
-    admin = AdminClient(client_config(kafka, error_cb=on_error, socket_connection_setup_timeout_ms=5000))
+    conf = client_config(kafka, error_cb=on_error, socket_connection_setup_timeout_ms=5000)
+    admin = AdminClient({**conf, "log_level": 2})  # what goes wrong is told by the error below
     deadline = time.monotonic() + wait_s
     said = False
     while True:
@@ -103,9 +135,10 @@ def connect(kafka: config.Kafka, wait_s: float = 0.0) -> AdminClient:
                     "check kafka.security_protocol, kafka.sasl_username and its password"
                 ) from None
         if time.monotonic() >= deadline:
+            why = f" ({failed[-1].str()})" if failed else ""
             raise Unreachable(
-                f"Kafka does not answer at {kafka.bootstrap_servers}; start it (`tailrace up` starts one here), "
-                "set kafka.bootstrap_servers, or give --wait more time"
+                f"Kafka does not answer at {kafka.bootstrap_servers}{why}; start it (`tailrace up` starts one here), "
+                "set kafka.bootstrap_servers and kafka.security_protocol, or give --wait more time"
             )
         if not said:
             log.warning("waiting up to %.0f s for Kafka at %s", wait_s, kafka.bootstrap_servers)
