@@ -13,6 +13,7 @@ once per batch. What changes against `faust.transport.drivers.aiokafka`:
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
 from streams.offsets import Batch, Offsets
+from tailrace.errors import TailraceError
 
 Fetched = Mapping[TP, Sequence[ConsumerRecord]]
 
@@ -32,12 +34,17 @@ MAX_BATCH_RECORDS = 5_000
 QUEUED_BATCHES = 4
 """That wait for an agent. More only costs memory: aiokafka fetches ahead by itself."""
 DRAIN_S = 30.0
-"""How long a rebalance or a stop waits until Kafka has acknowledged what is in flight."""
+"""How long a rebalance waits until Kafka has acknowledged what is in flight."""
+LAST_DRAIN_S = 10.0
+"""How long a stop waits for it."""
 IDLE_S = 0.1
 """Pause of the drain while nothing is assigned, or everything is paused."""
 
 
-class NotDrained(Exception):
+log = logging.getLogger("tailrace.stream")
+
+
+class NotDrained(TailraceError):
     """Kafka did not acknowledge what was in flight in time, so the partitions cannot be given up in order."""
 
 
@@ -66,6 +73,8 @@ class Consumer(stock.Consumer):  # type: ignore[misc, unused-ignore]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.offsets: Offsets[TP] = Offsets()
+        self.abandoned = False
+        """Set by a worker that has failed: what is in flight will never be acknowledged."""
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -162,13 +171,18 @@ class Consumer(stock.Consumer):  # type: ignore[misc, unused-ignore]
     async def wait_empty(self) -> None:
         """Wait until everything that agents have begun is acknowledged, and commit it.
 
-        Raises NotDrained after `DRAIN_S`: the worker then ends, since what it still has in flight must not reach the
-        changelog of a partition that another worker has taken over.
+        Raises NotDrained when a rebalance takes too long: the worker then ends, since what it still has in flight must not
+        reach the changelog of a partition that another worker has taken over. A stop goes on without.
         """
-        deadline = self.loop.time() + DRAIN_S
-        while self._unacked_messages and not self.app.crashed:
+        limit = LAST_DRAIN_S if self.app.should_stop else DRAIN_S
+        deadline = self.loop.time() + limit
+        while self._unacked_messages and not (self.abandoned or self.app.crashed):
             if self.loop.time() >= deadline:
-                raise NotDrained(f"Kafka did not acknowledge {len(self._unacked_messages)} batches within {DRAIN_S:.0f} s")
+                left = f"Kafka did not acknowledge {len(self._unacked_messages)} batches within {limit:.0f} s; they will be read again"
+                if not self.app.should_stop:
+                    raise NotDrained(left)
+                log.warning("%s", left)
+                break
             await self._wait_for_ack(timeout=1)
         await self.commit_and_end_transactions()
 

@@ -11,8 +11,7 @@ import time
 from collections.abc import Mapping
 
 import faust
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tailrace import kafka
 from tailrace.settings import Kafka
@@ -21,6 +20,7 @@ log = logging.getLogger("tailrace.stream")
 
 LOOK_EVERY_S = 30.0
 STUCK_S = 300.0
+REQUEST_S = 10.0
 EXIT_STUCK = 70
 """EX_SOFTWARE"""
 
@@ -51,7 +51,9 @@ class Watchdog(threading.Thread):
 
     def __init__(self, settings: Kafka, app: faust.App) -> None:
         super().__init__(name="watchdog", daemon=True)
-        self._admin = AdminClient(kafka.client_config(settings))
+        # Of the same group, which it never joins: an AdminClient that is given up while Kafka is away can hang (librdkafka 2.16).
+        group: str = app.conf.id
+        self._consumer = Consumer(kafka.client_config(settings, group_id=group, enable_auto_commit=False))
         self._app = app
         self._end = threading.Event()
         self._progress = Progress()
@@ -59,37 +61,36 @@ class Watchdog(threading.Thread):
 
     def stop(self) -> None:
         self._end.set()
+        self.join()
 
     def run(self) -> None:
         while not self._end.wait(LOOK_EVERY_S):
             try:
-                stuck = self._look()
+                stuck = self.look()
             except KafkaException:
                 self._progress.reset()  # an outage of Kafka is not our stall
                 continue
             if stuck:
                 log.error("no progress for %.0f s although there is work on %s; ending, to be restarted", STUCK_S, stuck)
                 os._exit(EXIT_STUCK)  # the event loop may be what is stuck
+        self._consumer.close()
 
-    def _look(self) -> list[Partition]:
+    def look(self) -> list[Partition]:
+        """The partitions of this worker that are stuck. Raises KafkaException where Kafka does not answer."""
         recovered = self._recovery()
         if recovered != self._recovered:
             self._recovered = recovered
             self._progress.reset()
-        assigned = [TopicPartition(tp.topic, tp.partition) for tp in self._app.consumer.assignment()]
         changelogs = self._app.tables.changelog_topics
-        assigned = [tp for tp in assigned if tp.topic not in changelogs]
+        assigned = [TopicPartition(*tp) for tp in self._app.consumer.assignment() if tp.topic not in changelogs]
         if not assigned:
             return []
-        starts, ends = (self._offsets(assigned, which) for which in (OffsetSpec.earliest(), OffsetSpec.latest()))
-        group = ConsumerGroupTopicPartitions(self._app.conf.id, assigned)
-        (answer,) = self._admin.list_consumer_group_offsets([group], request_timeout=10).values()
-        committed = {(tp.topic, tp.partition): tp.offset for tp in answer.result().topic_partitions}  # negative: none
-        return self._progress.stuck({at: max(committed[at], starts[at]) for at in ends}, ends, time.monotonic())
-
-    def _offsets(self, partitions: list[TopicPartition], which: OffsetSpec) -> dict[Partition, int]:
-        found = self._admin.list_offsets(dict.fromkeys(partitions, which), request_timeout=10)
-        return {(tp.topic, tp.partition): future.result().offset for tp, future in found.items()}
+        committed, ends = {}, {}
+        for found in self._consumer.committed(assigned, timeout=REQUEST_S):
+            at = found.topic, found.partition
+            first, ends[at] = self._consumer.get_watermark_offsets(found, timeout=REQUEST_S)
+            committed[at] = max(found.offset, first)  # negative: none; less than the first: it has been deleted since
+        return self._progress.stuck(committed, ends, time.monotonic())
 
     def _recovery(self) -> object:
         """Changes while tables are being recovered."""

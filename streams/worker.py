@@ -24,7 +24,7 @@ from tailrace.settings import Settings
 
 log = logging.getLogger("tailrace.stream")
 
-STOP_S = 40.0
+STOP_S = 18.0
 """For a stop in good order; beyond it the process ends as if killed, which loses nothing."""
 
 Handle = Callable[[EventT], Awaitable[None]]
@@ -46,6 +46,7 @@ class Worker:
         """End the process with this error. The first one counts."""
         if self._failure is None:
             self._failure = error
+        self.app.consumer.abandoned = True
         self._end.set()
 
     def stop(self) -> None:
@@ -63,7 +64,7 @@ class Worker:
                     await handle(event)
                 except Exception as error:
                     self.fail(error)
-                    raise
+                    return
 
         self.app.agent(topic, name=name)(work)
 

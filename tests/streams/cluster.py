@@ -4,18 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode
 from schemas.place import Place, key_prefix
 from tailrace import kafka
 from tailrace.settings import Settings
+from tests.helpers import read_topic
 
 CONFIG = """
 [sources.clicks]
@@ -31,15 +32,7 @@ format = "ezcast"
 timezone = "Europe/Brussels"
 """
 
-IN = {"parse": "raw", "sessionize": "events"}
-
-
-def await_(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
-    """Ask four times a second until it is so."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
-        time.sleep(0.25)
+IN: dict[str, kafka.Kind] = {"parse": "raw", "sessionize": "events"}
 
 
 class Cluster:
@@ -50,17 +43,28 @@ class Cluster:
         self.folder = folder
         self.config = folder / "tailrace.toml"
         self.config.write_text(CONFIG)
-        admin = kafka.connect(settings.kafka, 5)
-        kafka.ensure_topics(admin, settings.kafka, ["clicks", "ezcast"])
+        self._admin = kafka.connect(settings.kafka, 5)
+        kafka.ensure_topics(self._admin, settings.kafka, ["clicks", "ezcast"])
         self._workers = 0
-        self.consumer = Consumer(
-            kafka.client_config(
-                settings.kafka, group_id=f"{settings.kafka.topic_prefix}test", enable_auto_commit=False, auto_offset_reset="earliest"
-            )
-        )
+        self._partitions = range(settings.kafka.partitions)
+        self._consumers = {role: self._consumer(role) for role in IN}
+
+    def close(self) -> None:
+        for consumer in self._consumers.values():
+            consumer.close()
+
+    def _consumer(self, role: str) -> Consumer:
+        """One that never joins the role's group."""
+        return Consumer(kafka.client_config(self.settings.kafka, group_id=kafka.group(self.settings.kafka, role), enable_auto_commit=False))
 
     def topic(self, source: str, kind: kafka.Kind) -> str:
         return kafka.topic(self.settings.kafka, source, kind)
+
+    def configure(self, topic: str, key: str, value: str) -> None:
+        """Set a topic's configuration."""
+        entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        self._admin.incremental_alter_configs([resource])[resource].result(timeout=10)
 
     # -- workers
 
@@ -83,7 +87,7 @@ class Cluster:
         running = Running(process, log)
         try:
             yield running
-            if not running.killed:
+            if not running.over:
                 running.stop()
         finally:
             process.kill()
@@ -102,60 +106,43 @@ class Cluster:
         assert producer.flush(30) == 0
 
     def ends(self, topic: str) -> list[int]:
-        partitions = range(self.settings.kafka.partitions)
-        return [self.consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1] for partition in partitions]
+        consumer = self._consumers["parse"]
+        return [consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1] for partition in self._partitions]
 
     def committed(self, role: str, source: str) -> list[int]:
-        topic = self.topic(source, IN[role])  # type: ignore[arg-type]
-        reader = Consumer(kafka.client_config(self.settings.kafka, group_id=kafka.group(self.settings.kafka, role)))
-        try:
-            found = reader.committed([TopicPartition(topic, partition) for partition in range(self.settings.kafka.partitions)], timeout=10)
-        finally:
-            reader.close()
+        topic = self.topic(source, IN[role])
+        found = self._consumers[role].committed([TopicPartition(topic, partition) for partition in self._partitions], timeout=10)
         return [max(tp.offset, 0) for tp in found]
 
     def done(self, role: str, source: str) -> bool:
         """Whether the committed offsets have reached the ends."""
-        return self.committed(role, source) == self.ends(self.topic(source, IN[role]))  # type: ignore[arg-type]
-
-    def read(self, source: str, kind: kafka.Kind) -> list[Message]:
-        """Everything on a topic, in the order of each partition."""
-        topic = self.topic(source, kind)
-        left = dict(enumerate(self.ends(topic)))
-        self.consumer.assign([TopicPartition(topic, partition, 0) for partition, end in left.items() if end])
-        found: list[Message] = []
-        while any(left.values()):
-            messages = self.consumer.consume(5000, timeout=10)
-            assert messages, f"{topic} ends before its end"
-            for message in messages:
-                assert message.error() is None
-                found.append(message)
-                left[message.partition()] -= 1
-        return found
+        return self.committed(role, source) == self.ends(self.topic(source, IN[role]))
 
     def events(self, source: str) -> dict[str, EventEnvelope]:
         """The events of `<source>.events` by id."""
-        found = [decode(message.value()) for message in self.read(source, "events")]
+        found = [decode(record.value or b"") for record in read_topic(self.settings, source, "events")]
         return {event.id: event for event in found if isinstance(event, EventEnvelope)}
 
     def dead(self, source: str) -> list[tuple[str, bytes]]:
         """(reason, payload) of the dead letters, sorted."""
-        return sorted((dict(message.headers())["reason"].decode(), message.value()) for message in self.read(source, "dead"))
+        return sorted(
+            (dict(record.headers)["reason"].decode(), record.value or b"") for record in read_topic(self.settings, source, "dead")
+        )
 
     def sessions(self, source: str) -> tuple[dict[str, int | None], dict[int, SessionSummary]]:
         """What the index ends with: the session of each event, patches applied in order, and the sessions by id."""
         events: dict[str, int | None] = {}
-        for message in self.read(source, "enriched"):
-            found = decode(message.value())
+        for record in read_topic(self.settings, source, "enriched"):
+            found = decode(record.value or b"")
             assert isinstance(found, EventEnvelope | Patch)
             assert isinstance(found, EventEnvelope) or found.id in events, "a patch before its event"
             events[found.id] = found.session
         summaries: dict[int, SessionSummary] = {}
-        for message in self.read(source, "sessions"):
-            identity = int(message.key())
+        for record in read_topic(self.settings, source, "sessions"):
+            identity = int(record.key or b"")
             summaries.pop(identity, None)
-            if message.value() is not None:
-                summary = decode(message.value())
+            if record.value is not None:
+                summary = decode(record.value)
                 assert isinstance(summary, SessionSummary)
                 summaries[identity] = summary
         return events, summaries
@@ -167,7 +154,7 @@ class Running:
     def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.process = process
         self._log = log
-        self.killed = False
+        self.over = False
 
     @property
     def said(self) -> str:
@@ -175,9 +162,14 @@ class Running:
 
     def kill(self) -> None:
         """As the kernel does when memory is short."""
-        self.killed = True
+        self.over = True
         self.process.kill()
         self.process.wait()
+
+    def end(self) -> int:
+        """Its exit code, when it ends by itself."""
+        self.over = True
+        return self.process.wait(60)
 
     def stop(self) -> None:
         """As systemd and Kubernetes do: it must end by itself, without an error and without noise."""

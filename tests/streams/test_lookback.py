@@ -78,5 +78,5 @@ def test_steps_back_in_a_topic_hold_the_files_earlier_records(settings: Settings
     at = TopicPartition(cluster.topic("ezcast", "raw"), partition, 9)  # the sixth of the file
     before = int(mine[5][0].rpartition(b"@")[2])
     found = [[value for _, value in step] for step in earlier(settings.kafka, at, "trace", before)]
-    cluster.consumer.close()
+    cluster.close()
     assert found == [RECORDS[3:5], RECORDS[:3]]

@@ -12,20 +12,23 @@ import pytest
 from schemas.envelope import SessionSummary
 from streams.sessions import Member, session_id
 from tailrace.settings import Settings
-from tests.streams.cluster import Click, Cluster, await_, lines
+from tests.helpers import eventually
+from tests.streams.cluster import Click, Cluster, lines
 from tests.streams.test_sessions import oracle, summaries
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 T0 = 1_525_132_800_000
 MINUTE = 60_000
+WITHIN_S = 60.0
+"""Long enough for the group to give up a worker that was killed, on a busy machine."""
 
 
 @pytest.fixture
 def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
     made = Cluster(settings, tmp_path)
     yield made
-    made.consumer.close()
+    made.close()
 
 
 def clicks(count: int, seed: int, clients: int = 300) -> list[Click]:
@@ -64,7 +67,7 @@ def test_parse_passes_events_on_and_buries_what_cannot_be_named(cluster: Cluster
     records = [good.line(), b"{garbage \x00\xff", early.line(), late.line(), large.line(), long_client.line()]
     cluster.publish("clicks", [*lines("a", records), (b"no place", b"x", 0), (b"", b"y", 0)])
     with cluster.worker("parse", "--source", "clicks"):
-        await_(lambda: cluster.done("parse", "clicks"), "everything is parsed")
+        eventually(lambda: cluster.done("parse", "clicks"), "everything is parsed", WITHIN_S)
     events = cluster.events("clicks")
     assert set(events) == {"good", "large"}
     assert (events["good"].time, events["good"].client, events["good"].session) == (T0, "somebody", None)
@@ -80,12 +83,40 @@ def test_parse_passes_events_on_and_buries_what_cannot_be_named(cluster: Cluster
     )
 
 
+def test_a_record_that_kafka_refuses_stops_the_worker_before_its_offset(cluster: Cluster) -> None:
+    """Going on would lose it; ending with an error has somebody look, and the record is read again."""
+    events = cluster.topic("clicks", "events")
+    cluster.configure(events, "max.message.bytes", "2000")
+    draw = random.Random(5)
+    large = Click("large", T0, "somebody", draw.randbytes(5_000).hex())
+    cluster.publish("clicks", lines("file", [Click("small", T0, "somebody").line(), large.line()]))
+    with cluster.worker("parse", "--source", "clicks") as worker:
+        assert worker.end() == 1
+    assert "error: Kafka did not take a record for" in worker.said.splitlines()[-1]
+    assert "Traceback" not in worker.said
+    assert sum(cluster.committed("parse", "clicks")) == 0
+    cluster.configure(events, "max.message.bytes", "200000")
+    with cluster.worker("parse", "--source", "clicks"):
+        eventually(lambda: cluster.done("parse", "clicks"), "it goes on when Kafka takes it", WITHIN_S)
+    assert set(cluster.events("clicks")) == {"small", "large"}
+
+
+def test_both_roles_and_all_sources_run_under_one_supervisor(cluster: Cluster) -> None:
+    cluster.publish("clicks", lines("file", [Click("a", T0, "somebody").line()]))
+    cluster.publish("ezcast", lines("trace", [b"2016-10-30-12:00:00 | one | 192.0.2.1 | nologin | 3 | login"]))
+    with cluster.worker():
+        for source in ("clicks", "ezcast"):
+            eventually(lambda: sum(cluster.ends(cluster.topic(source, "enriched"))) > 0, f"{source} has a session", WITHIN_S)  # noqa: B023
+    assert cluster.sessions("clicks")[0] == {"a": session_id("somebody", T0)}
+    assert cluster.sessions("ezcast")[0] == {"trace-0": session_id("one", 1_477_825_200_000)}
+
+
 def test_offsets_are_committed_within_seconds_of_the_last_record(cluster: Cluster) -> None:
     """A backfill ends when the committed offsets have reached the ends, so a trickle must not wait for a full batch."""
     with cluster.worker("parse", "--source", "clicks"):
         for number in range(3):
             cluster.publish("clicks", lines(f"file {number}", [Click(str(number), T0, "somebody").line()]))
-            await_(lambda: cluster.done("parse", "clicks"), "one record is committed", 20 if number == 0 else 5)
+            eventually(lambda: cluster.done("parse", "clicks"), "one record is committed", 20 if number == 0 else 5)
 
 
 def test_killed_workers_lose_nothing_and_sessions_follow_from_the_set(cluster: Cluster) -> None:
@@ -93,16 +124,22 @@ def test_killed_workers_lose_nothing_and_sessions_follow_from_the_set(cluster: C
     for number in range(8):
         cluster.publish("clicks", lines(f"file {number}", (click.line() for click in made[number::8])))
     for role, out in (("parse", "events"), ("sessionize", "enriched")):
-        for share in (0.05, 0.4):
-            with cluster.worker(role, "--source", "clicks") as worker:
-                topic = cluster.topic("clicks", out)  # type: ignore[arg-type]
-                await_(lambda: sum(cluster.ends(topic)) > share * len(made), f"{role} is under way")  # noqa: B023
-                worker.kill()
+        _kill_in_mid_flow(cluster, role, cluster.topic("clicks", out), len(made) // 20)  # type: ignore[arg-type]
+        _kill_in_mid_flow(cluster, role, cluster.topic("clicks", out), len(made) // 3)  # type: ignore[arg-type]
         with cluster.worker(role, "--source", "clicks"):
-            await_(lambda: cluster.done(role, "clicks"), f"{role} has finished")  # noqa: B023
+            eventually(lambda: cluster.done(role, "clicks"), f"{role} has finished", WITHIN_S)  # noqa: B023
     assert set(cluster.events("clicks")) == {click.id for click in made}
     assert cluster.dead("clicks") == []
     assert cluster.sessions("clicks") == expected(made)
+
+
+def _kill_in_mid_flow(cluster: Cluster, role: str, out: str, outputs: int) -> None:
+    """Start a worker and kill it when it has sent so many outputs."""
+    before = sum(cluster.ends(out))
+    with cluster.worker(role, "--source", "clicks") as worker:
+        eventually(lambda: sum(cluster.ends(out)) > before + outputs, f"{role} is under way", WITHIN_S)
+        worker.kill()
+    assert not cluster.done(role, "clicks"), "it was killed too late to prove anything"
 
 
 def test_workers_that_come_and_go_share_the_work(cluster: Cluster) -> None:
@@ -119,15 +156,15 @@ def test_workers_that_come_and_go_share_the_work(cluster: Cluster) -> None:
 
     with cluster.worker("parse", "--source", "clicks"), cluster.worker("sessionize", "--source", "clicks") as first:
         add(0)
-        await_(finished, "one worker does it all")
+        eventually(finished, "one worker does it all", WITHIN_S)
         with cluster.worker("sessionize", "--source", "clicks") as second:
             add(1)
-            await_(finished, "while a second one joins")
+            eventually(finished, "while a second one joins", WITHIN_S)
             add(2)
-            await_(finished, "two share it")
+            eventually(finished, "two share it", WITHIN_S)
             second.kill()
             add(3)
-            await_(finished, "the first goes on alone")
+            eventually(finished, "the first goes on alone", WITHIN_S)
         assert first.process.poll() is None
     assert cluster.sessions("clicks") == expected([click for part in parts for click in part])
 
@@ -146,10 +183,10 @@ def test_a_worker_started_in_the_repeated_hour_looks_back(cluster: Cluster) -> N
     same_partition = [(key, value, records[0][2]) for key, value, _ in lines("other", other)]
     with cluster.worker("parse", "--source", "ezcast"):
         cluster.publish("ezcast", [*records[:cut], *same_partition])
-        await_(lambda: cluster.done("parse", "ezcast"), "the first part is parsed")
+        eventually(lambda: cluster.done("parse", "ezcast"), "the first part is parsed", WITHIN_S)
     with cluster.worker("parse", "--source", "ezcast"):
         cluster.publish("ezcast", records[cut:])
-        await_(lambda: cluster.done("parse", "ezcast"), "the rest is parsed")
+        eventually(lambda: cluster.done("parse", "ezcast"), "the rest is parsed", WITHIN_S)
     found = {event.id: event.time for event in cluster.events("ezcast").values() if event.id.startswith("trace-")}
     times = [time for _, time in sorted(found.items(), key=lambda item: int(item[0].rpartition("-")[2]))]
     assert times == sorted(times, key=lambda time: time or 0)
