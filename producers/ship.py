@@ -1,6 +1,6 @@
 """The loop: find files, read them in turn, publish, remember what is acknowledged.
 
-One thread. Every file gets one chunk per round, so a backlog of gigabytes does not starve a live file. Waiting for the
+One thread. Every live file gets one chunk per round, and so does the oldest of the backlog: gigabytes of it starve nobody. Waiting for the
 broker, for a file to grow and for a signal all happen in `Publisher.poll`.
 """
 
@@ -36,6 +36,9 @@ STATUS_S = 10.0
 
 GONE_S = 60.0
 """A deleted or renamed file is followed until it has not grown for so long: its writer may still have it open."""
+
+BACKLOG_NS = 86_400 * 10**9
+"""A file that was last written so long ago is backlog, read after all older files. In a backfill every file is."""
 
 FLUSH_S = 10.0
 """A stop waits this long for deliveries; supervisors kill after 30 s or more."""
@@ -121,13 +124,22 @@ class Shipper:
             self._registry.update(source, find(source.settings), heads_may_be_torn=self._once)
 
     def _round(self, now_s: float) -> bool:
-        """One chunk of each file that may have one. Whether anything was read."""
-        moved = False
-        files = [file for file in self._registry.files if not file.finished]
+        """One chunk of each file that may have one, but of the backlog only of the oldest. Whether anything was read.
+
+        So years of files reach the topic day by day, as sessions need them, and live files do not wait for them.
+        """
+        moved = backlog_moved = False
+        files = sorted((file for file in self._registry.files if not file.finished), key=_age)
         self._open_those_with_more(files)
+        written_before_ns = time.time_ns() - BACKLOG_NS
         for tailed in files:
+            is_backlog = self._once or tailed.found.mtime_ns < written_before_ns
+            if is_backlog and backlog_moved:
+                continue
             if tailed.reader.is_open:
-                moved |= self._turn(tailed, now_s)
+                read = self._turn(tailed, now_s)
+                moved |= read
+                backlog_moved |= read and is_backlog
             elif tailed.gone:
                 self._give_up(tailed)
         return moved
@@ -302,6 +314,11 @@ class Shipper:
             missing.append("the checkpoint, which could not be written")
         if missing:
             raise Incomplete(f"not everything was shipped; missing: {'; '.join(missing)}. Run it again to go on from there")
+
+
+def _age(file: TailedFile) -> tuple[int, str]:
+    """Sorts the oldest first. Files that were copied have one time; their names often tell their days."""
+    return file.found.mtime_ns, file.found.path
 
 
 def _delivered(tailed: TailedFile) -> int:

@@ -3,8 +3,13 @@
 The horizon is the time before which sessions are forgotten: so many whole days before what the clock of the events says.
 That clock is the third latest of the clients' latest times, so one forged date, or two, cannot age everybody's state. It
 moves in whole days and never back. An event before the horizon cannot be placed any more, unless it is known still.
+
+Years of files that are shipped at once reach a partition with their days mixed: partitions of the raw topic are read at
+uneven speed, and one file ahead of its time moves the clock for all. So a horizon waits until `DELAY_EVENTS` more events
+have come: to forget is a matter of memory, and so many events take none worth saving.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -16,6 +21,8 @@ from streams.table import HORIZON, Partition, page_key
 DAY_MS = 86_400_000
 AGREEING_CLIENTS = 3
 """So many clients must have reached a time before it counts as past."""
+DELAY_EVENTS = 500_000
+"""Of the partition, from when the clock calls for a new horizon until it counts. At most some 50 MB of state that could be forgotten."""
 OPEN_MEMBERS = 500_000
 """Events of clients that are kept decoded, some 150 bytes each; the clients of the batch at hand come on top."""
 EXPIRED_PER_BATCH = 1_000
@@ -40,10 +47,14 @@ _decode = msgspec.msgpack.Decoder(tuple[int | None, dict[str, int]]).decode
 class State:
     """One partition's sessions, on top of the table's data for it."""
 
-    def __init__(self, data: Partition, gap_ms: int, days: int) -> None:
+    def __init__(self, data: Partition, gap_ms: int, days: int, delay_events: int = DELAY_EVENTS) -> None:
         self._data = data
         self._gap = gap_ms
         self._days = days
+        self._delay = delay_events
+        self._events = 0
+        self._coming: deque[tuple[int, int]] = deque()
+        """Horizons that the clock calls for, with the number of events from which on they count. A restart only delays them."""
         self.horizon, self._latest = Clock(*_decode(data.horizon)) if data.horizon is not None else Clock(None, {})
         self._open: dict[str, Client] = {}
         """Decoded clients, the least recently used first."""
@@ -69,6 +80,7 @@ class State:
 
     def observe(self, client: str, time: int) -> None:
         """A client has been seen at a time (ms)."""
+        self._events += 1
         latest = self._latest
         if client in latest:
             latest[client] = max(latest[client], time)
@@ -98,9 +110,13 @@ class State:
         if len(self._latest) < AGREEING_CLIENTS:
             return False
         horizon = (min(self._latest.values()) // DAY_MS - self._days) * DAY_MS
-        if self.horizon is not None and horizon <= self.horizon:
+        newest = self._coming[-1][0] if self._coming else self.horizon
+        if newest is None or horizon > newest:
+            self._coming.append((horizon, self._events + self._delay))
+        if not self._coming or self._events < self._coming[0][1]:
             return False
-        self.horizon = horizon
+        while self._coming and self._events >= self._coming[0][1]:
+            self.horizon = horizon = self._coming.popleft()[0]
         for day in [day for day in self._due if day <= horizon]:
             self._expiring += self._due.pop(day)
         return True

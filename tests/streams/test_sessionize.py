@@ -21,7 +21,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.data = Partition()
-        self.state = State(self.data, GAP, days=2)
+        self.state = State(self.data, GAP, days=2, delay_events=0)
         self.sessionizer = Sessionizer(clicks(), Topics("enriched", "sessions", "dead"))
 
     def run(self, *events: EventEnvelope | bytes) -> list[Output]:

@@ -13,9 +13,9 @@ T0 = 17_000 * DAY_MS
 class Table:
     """A partition's data that applies what the state writes, and counts it."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay_events: int = 0) -> None:
         self.data = Partition()
-        self.state = State(self.data, GAP, days=2)
+        self.state = State(self.data, GAP, days=2, delay_events=delay_events)
         self.writes: dict[bytes, bytes | None] = {}
 
     def see(self, *events: tuple[str, int]) -> None:
@@ -33,7 +33,7 @@ class Table:
             self.data.put(key, value)
 
     def restart(self) -> None:
-        self.state = State(self.data, GAP, days=2)
+        self.state = State(self.data, GAP, days=2, delay_events=0)
 
 
 def test_forged_dates_of_two_clients_age_nobody() -> None:
@@ -61,6 +61,21 @@ def test_the_horizon_moves_in_whole_days_and_never_back() -> None:
     table.restart()
     table.see(("d", T0 - DAY_MS), ("e", T0 - DAY_MS), ("f", T0 - DAY_MS))
     assert table.state.horizon == T0 - 2 * DAY_MS
+
+
+def test_a_horizon_waits_for_the_files_that_are_still_to_come() -> None:
+    table = Table(delay_events=6)
+    table.see(("a", T0), ("b", T0), ("c", T0))
+    assert table.state.horizon is None
+    table.see(("old", T0 - 900 * DAY_MS), ("old", T0 - 900 * DAY_MS + 1))
+    assert not table.state.is_late(T0 - 900 * DAY_MS)
+    table.see(("a", T0 + DAY_MS), ("b", T0 + DAY_MS), ("c", T0 + DAY_MS))
+    assert table.state.horizon is None, "five events have come since it was called for"
+    table.see(("a", T0 + DAY_MS))
+    assert table.state.horizon == T0 - 2 * DAY_MS, "the next day's waits on its own"
+    for _ in range(5):
+        table.see(("a", T0 + DAY_MS))
+    assert table.state.horizon == T0 - DAY_MS
 
 
 @pytest.mark.parametrize("restarted", [False, True])

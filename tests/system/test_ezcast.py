@@ -2,7 +2,10 @@
 
 import json
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,23 @@ def test_a_trace_shipped_twice_and_by_two_hosts_gives_the_same_documents(pipelin
     assert audit["clean"]
 
 
+def test_a_backlog_of_years_keeps_its_sessions(pipeline: MakePipeline, logs: Path) -> None:
+    years, clients = range(2014, 2020), 5
+    for year in years:
+        lines = (
+            b"%d-10-03-%02d:%02d:00 | session%018d | 10.0.0.%d | student%03d | 3 | view_help\n"
+            % (year, 8 + n // 60, n % 60, n % clients, n % clients + 1, n % clients)
+            for n in range(240)
+        )
+        (logs / f"{year}-10-03.trace").write_bytes(b"".join(lines))
+    run = pipeline(ezcast=ezcast(logs))
+    run.backfill()
+    documents = run.documents("ezcast").values()
+    assert len(documents) == len(years) * 240
+    sessions = {(document["session"], document["timestamp"][:4], document["sessionId"]) for document in documents}
+    assert len(sessions) == len({document["sessionId"] for document in documents}) == len(years) * clients
+
+
 def test_every_sample_entry_is_found_and_nothing_else(pipeline: MakePipeline, logs: Path, shared: Path) -> None:
     samples = shared / "ezcast" / "samples"
     for trace in samples.glob("*.trace"):
@@ -113,6 +133,7 @@ def test_every_sample_entry_is_found_and_nothing_else(pipeline: MakePipeline, lo
     assert found.keys() == wanted.keys()
     for place, entry in wanted.items():
         _check(found[place], entry)
+    _check_sessions(found.values())
     letters = Counter()
     for letter in run.dead("ezcast"):
         where, offset = split_key(letter.key)
@@ -148,6 +169,22 @@ def _check(document: dict[str, Any], entry: dict[str, Any]) -> None:
     else:
         assert own == {f"elem{n}": value for n, value in enumerate(entry["raw"], 1)}, where
         assert f"_{entry['kind']}" in tags, where
+
+
+def _check_sessions(documents: Iterable[dict[str, Any]]) -> None:
+    """Against a scan of all events of each client in order: 60 minutes apart is one session, more is another."""
+    clients: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
+    for document in documents:
+        client = document.get("session") or f"{document.get('ip')}|{document['netid']}"
+        clients[client].append((datetime.fromisoformat(document["@timestamp"]), document["sessionId"]))
+    sessions: set[int] = set()
+    for events in clients.values():
+        events.sort()
+        for (before, of_before), (after, of_after) in pairwise([(datetime.min.replace(tzinfo=UTC), 0), *events]):
+            assert (of_after == of_before) is (after - before <= timedelta(minutes=60))
+        own = {session for _, session in events}
+        assert not sessions & own, "no two clients share a session"
+        sessions |= own
 
 
 def _without(document: dict[str, Any], names: set[str]) -> dict[str, Any]:
