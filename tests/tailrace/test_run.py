@@ -122,7 +122,7 @@ def test_missing_servers_are_one_line_and_exit_code_69(words: list[str], monkeyp
     monkeypatch.setenv("TAILRACE_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = CliRunner().invoke(main, [*words, "--wait", "0s"])
     assert result.exit_code == 69
-    assert result.stderr.startswith("error: Kafka does not answer at 127.0.0.1:1;")
+    assert result.stderr.startswith("error: Kafka does not answer at 127.0.0.1:1 ")
     assert len(result.stderr.splitlines()) == 1
 
 
