@@ -128,6 +128,10 @@ class Reader:
         assert self._fd is not None, "the reader is closed"
         return self._fd
 
+    def knows(self, fd: int) -> bool:
+        """Whether the bytes before the position are still those that were read."""
+        return os.pread(fd, len(self._marker), self.position - len(self._marker)) == self._marker
+
     def read(self, now_s: float) -> list[Part]:
         """The records that the next chunk completes, or that have waited long enough for a further line.
 

@@ -225,7 +225,8 @@ class Registry:
 def _same(tailed: TailedFile, fd: int, beginning: bytes, size: int) -> bool:
     """Whether a followed file and another are one content, the shorter a prefix of the longer."""
     if not tailed.replaced:
-        with_other = _with_open(tailed, lambda other: _same_bytes(other, fd))
+        # The followed file may have been cut since it was last read: then what was read of it is compared.
+        with_other = _with_open(tailed, lambda other: _same_bytes(other, fd) if tailed.reader.knows(other) else None)
         if with_other is not None:
             return with_other
     return size >= tailed.reader.position and _begins_with(beginning, tailed.reader.signature)
@@ -240,7 +241,7 @@ def _begins_with(beginning: bytes, signature: Signature) -> bool:
     return len(beginning) >= signature.length and sign(beginning[: signature.length]) == signature
 
 
-def _with_open(tailed: TailedFile, use: Callable[[int], bool]) -> bool | None:
+def _with_open(tailed: TailedFile, use: Callable[[int], bool | None]) -> bool | None:
     if tailed.reader.is_open:
         return use(tailed.reader.fileno())
     try:

@@ -80,6 +80,21 @@ def test_06_other_content_behind_the_same_first_line_after_a_restart_is_another_
     close(after)
 
 
+def test_07_a_copy_found_before_the_cut_is_noticed_carries_on_where_the_file_was_read(logs: Path) -> None:
+    path, copy = logs / "a.log", logs / "a.1.log"
+    path.write_bytes(b"one\ntwo\n")
+    registry = Registry("host", [])
+    file = follow(registry, logs)["a.log"]
+    file.reader.read(0.0)
+    copy.write_bytes(path.read_bytes() + b"three\n")
+    path.write_bytes(b"new\n")
+    followed = follow(registry, logs)
+    assert (followed["a.1.log"].place.file, followed["a.1.log"].reader.position) == (file_id(b"one\n"), 8)
+    follow(registry, logs)
+    assert {found.place.file for found in registry.files} == {file_id(b"one\n"), file_id(b"new\n")}
+    close(registry)
+
+
 def test_11_a_new_file_on_the_inode_of_a_deleted_one_is_seen_by_its_content(logs: Path) -> None:
     """The inode is not reused while the file is open, so this is what a closed reader meets."""
     path = logs / "a.log"
