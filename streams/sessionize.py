@@ -18,7 +18,7 @@ Either way the last word on each event in `<source>.enriched` is the session tha
 
 What this does not cover is a worker that stands still for longer than the session time-out of the group while it has
 changelog records in flight, and then goes on: they land after those of its successor, who may already have read the
-changelog. Events that came in between can then be missing from the state, never from the index; `tailrace sessions repair` finds them.
+changelog. Events that came in between can then be missing from the state, never from the index.
 """
 
 import asyncio
