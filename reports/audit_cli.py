@@ -1,8 +1,10 @@
 """`tailrace audit`: the proof that every record of every file arrived once, as a table or JSON, and an exit code."""
 
 import json
+import os
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 
 import click
@@ -70,15 +72,25 @@ def _show(found: SourceAudit) -> None:
 def _files(found: SourceAudit) -> Table:
     few = len(found.files) <= MANY_FILES
     shown = found.files if few else [file for file in found.files if not file.clean]
-    rows = [_row(file) for file in shown]
-    rows.append(("all files", " ", *(found.totals[name] for name in COLUMNS), " "))
+    folder = _folder(shown)
+    rows = [_row(file, folder) for file in shown]
+    rows.append(("all files", *(found.totals[name] for name in COLUMNS), " "))
     title = f"{found.source}: {len(found.files):,} files" + ("" if few else f", of which {len(shown):,} are not clean")
-    return Table("files", title, (Column("path", "text"), Column("file", "text"), *map(Column, COLUMNS), Column("clean", "text")), rows)
+    title += f", below {folder}" if folder else ""
+    return Table("files", title, (Column("path", "text"), *map(Column, COLUMNS), Column("clean", "text")), rows)
 
 
-def _row(file: FileAudit) -> tuple[object, ...]:
-    path = file.path if file.on_disk else f"{file.path} (not on this disk)"
-    return (path, file.file, *(getattr(file, name) for name in COLUMNS), "yes" if file.clean else "NO")
+def _folder(files: Sequence[FileAudit]) -> str:
+    """The folder that all are below; empty where there is none."""
+    try:
+        return os.path.commonpath([os.path.dirname(file.path) for file in files])
+    except ValueError:  # no files, or one that is known by a relative path
+        return ""
+
+
+def _row(file: FileAudit, folder: str) -> tuple[object, ...]:
+    path = (os.path.relpath(file.path, folder) if folder else file.path) + ("" if file.on_disk else " (not on this disk)")
+    return (path, *(getattr(file, name) for name in COLUMNS), "yes" if file.clean else "NO")
 
 
 def _problems(problems: list[Named]) -> Table:
