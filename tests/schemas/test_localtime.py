@@ -1,10 +1,11 @@
 """Local stamps to UTC: the hour that occurs twice, the hour that never does, and reading again."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from schemas.localtime import LocalClock, UnknownPast
@@ -98,6 +99,7 @@ def test_a_stamp_that_is_no_time_is_refused(text: str) -> None:
 
 @given(st.text(st.characters(categories=["Nd"]) | st.sampled_from("-:"), max_size=20))
 def test_other_text_is_refused_and_nothing_else_happens(text: str) -> None:
+    assume(not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{2}:[0-9]{2}:[0-9]{2}", text))
     with pytest.raises(ValueError, match="no such"):
         LocalClock("Europe/Brussels").resolve(text, 0)
 
