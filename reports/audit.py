@@ -16,7 +16,7 @@ from reports import disk, index
 from reports.coverage import altered, between, identify, lacking, torn_bytes
 from reports.findings import NAMED, FileAudit, Named, Problem, SourceAudit, totals
 from reports.ledger import Account, Fate, Ledger, Parse
-from reports.topics import TopicReader
+from tailrace.topics import TopicReader
 from schemas.event import Dead, Parsed
 from schemas.localtime import LocalClock
 from schemas.place import Place, split_key
