@@ -16,7 +16,6 @@ from reports import disk, index
 from reports.coverage import altered, between, identify, lacking, torn_bytes
 from reports.findings import NAMED, FileAudit, Named, Problem, SourceAudit, totals
 from reports.ledger import Account, Fate, Ledger, Parse
-from tailrace.topics import TopicReader
 from schemas.event import Dead, Parsed
 from schemas.localtime import LocalClock
 from schemas.place import Place, split_key
@@ -25,6 +24,7 @@ from tailrace.dead import from_record
 from tailrace.kafka import topic
 from tailrace.settings import Settings
 from tailrace.sources import load_source
+from tailrace.topics import TopicReader
 
 Say = Callable[[str], None]
 """Told how far a long stage is, with lines that end in `…`."""
