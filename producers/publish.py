@@ -127,6 +127,15 @@ class Publisher:
             begin = end
         return batch
 
+    def send_pairs(self, source: str, partition: int, pairs: Iterable[tuple[bytes, bytes]], end: int) -> Batch:
+        """Records of no file, as keys and values. As `send`."""
+        pairs = list(pairs)
+        batch = Batch(end, len(pairs), self._refused)
+        name = topic(self._kafka, source, "raw")
+        for raw_key, value in pairs:
+            self._produce_when_room(name, value, raw_key, partition, batch.delivered)
+        return batch
+
     def send_torn(self, source: str, partition: int, place: Place, torn: Torn) -> Batch:
         """The unterminated end of a file. Its acknowledgement leaves the checkpoint before it."""
         batch = Batch(torn.begin, 1, self._refused)

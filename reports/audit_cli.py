@@ -12,6 +12,7 @@ from reports import render
 from reports.audit import audit_source
 from reports.findings import MEANING, FileAudit, Named, SourceAudit, as_builtins
 from reports.table import Column, Table
+from schemas.place import is_file
 from tailrace import kafka, search
 from tailrace.options import Duration, chosen, pass_settings, sources, wait
 from tailrace.settings import Settings
@@ -77,7 +78,7 @@ def _files(found: SourceAudit) -> Table:
 
 
 def _row(file: FileAudit) -> tuple[object, ...]:
-    path = file.path if file.on_disk else f"{file.path} (not on this disk)"
+    path = file.path if file.on_disk or not is_file(file.path) else f"{file.path} (not on this disk)"
     return (path, file.file, *(getattr(file, name) for name in COLUMNS), "yes" if file.clean else "NO")
 
 

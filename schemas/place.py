@@ -26,6 +26,11 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder(Place).decode
 
 
+def is_file(path: str) -> bool:
+    """False for the path of a Solr core, its URL: the offsets of its records are versions, which name but measure nothing."""
+    return not path.startswith(("http://", "https://"))
+
+
 def key_prefix(place: Place) -> bytes:
     """The constant part of the keys of a file's records, `@` included; append the offset in ASCII digits."""
     return _encode(place) + b"@"

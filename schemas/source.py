@@ -37,6 +37,19 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     """DataONE: `beat.name` and `fields.entryType`; the index by default."""
     fields: dict[str, str] = {}
     """Static fields that every event of this producer carries."""
+    solr_url: str | None = None
+    """DataONE: URL of the Solr core of events, which `tailrace harvest` reads: `http://127.0.0.1:8983/solr/event_core`."""
+    solr_filter: str | None = None
+    """A filter query: only events that match it (`nodeId:"urn:node:KNB"`). Another filter starts from the core's beginning."""
+    solr_poll: str = "60s"
+    """How often the core is asked for what is new."""
+    solr_overlap: str = "15m"
+    """Longer than a commit of the core takes to come, plus the difference between its shards' clocks; how far each poll looks back."""
+    solr_rows: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+    """Events per request."""
+    solr_username: str | None = None
+    solr_password_file: str | None = None
+    """Path of a file that holds the password of `solr_username`."""
     earliest: str = "2010-01-01"
     """Events stamped before this day (UTC) are dead letters."""
 

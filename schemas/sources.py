@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from importlib import import_module
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from schemas.duration import seconds
@@ -44,6 +45,7 @@ def build(name: str, settings: SourceSettings) -> Source:
     _check_zone(settings.timezone)
     if _MODULES[settings.format] != "schemas.custom":
         _check_own(settings)
+    _check_solr(settings)
     module = import_module(_MODULES[settings.format])  # only the format asked for: a producer host has few packages
     source: Source = module.source(name, settings)
     return replace(
@@ -65,6 +67,22 @@ def _check_own(settings: SourceSettings) -> None:
     for key in _OWN_KEYS:
         if getattr(settings, key) != getattr(_DEFAULTS, key):
             raise ValueError(f'{key}: format = "{settings.format}" fixes this; only delimited, json and regex take it: leave it out')
+
+
+def _check_solr(settings: SourceSettings) -> None:
+    if settings.solr_url is not None:
+        if settings.format != "dataone":
+            raise ValueError(f'solr_url: format = "{settings.format}" has no Solr core; only dataone has: leave it out')
+        url = urlsplit(settings.solr_url)
+        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+            raise ValueError(
+                f'solr_url: "{settings.solr_url}" is no URL of a core; write one such as "http://127.0.0.1:8983/solr/event_core"'
+            )
+        if url.username is not None:
+            raise ValueError("solr_url: holds a user, which would stand in every key; set solr_username and solr_password_file")
+    if _duration("solr_poll", settings.solr_poll) < 1:
+        raise ValueError(f'solr_poll: "{settings.solr_poll}" is too often; at least 1s')
+    _duration("solr_overlap", settings.solr_overlap)
 
 
 def _duration(key: str, text: str) -> float:
