@@ -23,7 +23,7 @@ def heartbeats(files: Iterable[TailedFile], *, everything: bool) -> Iterator[tup
 
 
 def heartbeat(tailed: TailedFile, now_ms: int) -> Heartbeat:
-    size = max(tailed.found.size, tailed.reader.position)
+    size = tailed.size
     return Heartbeat(
         file=tailed.place.file,
         host=tailed.place.host,
@@ -33,7 +33,7 @@ def heartbeat(tailed: TailedFile, now_ms: int) -> Heartbeat:
         mtime_ms=tailed.found.mtime_ns // 1_000_000,
         read=tailed.reader.position,
         acknowledged=tailed.acknowledged,
-        read_to_end=tailed.acknowledged == size,
+        read_to_end=tailed.acknowledged == size and not tailed.failed,
         time_ms=now_ms,
     )
 

@@ -12,13 +12,15 @@ from contextlib import suppress
 from itertools import count
 from zlib import crc32
 
+from producers import content
 from producers.checkpoint import Store
+from producers.content import Replaced
 from producers.discovery import find
 from producers.heartbeats import heartbeats
 from producers.progress import Counts, Progress, size
 from producers.publish import Batch, Publisher, Stopped
-from producers.reader import Part, Records, Replaced, TooLarge
-from producers.registry import MAX_OPEN, Registry, TailedFile
+from producers.reader import Part, Records, TooLarge
+from producers.registry import ENDS_EARLY, MAX_OPEN, Registry, TailedFile
 from schemas.source import Source
 from tailrace.errors import Incomplete
 
@@ -152,7 +154,7 @@ class Shipper:
 
     def _has_more(self, tailed: TailedFile) -> bool:
         """Of a file that is closed."""
-        return self._once or tailed.found.size != tailed.reader.position
+        return (self._once and not tailed.failed) or tailed.found.size != tailed.reader.consumed
 
     def _turn(self, tailed: TailedFile, now_s: float) -> bool:
         try:
@@ -180,13 +182,16 @@ class Shipper:
 
     def _finish(self, tailed: TailedFile) -> None:
         """End of a file in a backfill."""
-        self._publish(tailed, tailed.reader.finish())
-        tailed.finished = True
+        if tailed.reader.ends_early:
+            tailed.failed = ENDS_EARLY
+        else:
+            self._publish(tailed, tailed.reader.finish())
+            tailed.finished = True
         tailed.reader.close()
 
     def _give_up(self, tailed: TailedFile) -> None:
         """End of a file that is gone."""
-        lost = tailed.found.size - tailed.reader.position
+        lost = tailed.size - tailed.reader.position
         if lost > 0:
             log.warning("%s was deleted before its last %s were read", tailed.found.path, size(lost))
         self._publish(tailed, tailed.reader.finish())
@@ -195,16 +200,21 @@ class Shipper:
     def _open(self, tailed: TailedFile) -> bool:
         """Open a file by its path, if that still is the file."""
         try:
-            fd = os.open(tailed.found.path, os.O_RDONLY | os.O_CLOEXEC)
+            opened = content.open_file(tailed.found.path)
         except OSError as error:
             self._cannot_read(tailed, error)
             return False
-        status = os.fstat(fd)
+        status = os.fstat(opened.fileno())
         if (status.st_dev, status.st_ino) != tailed.found.inode:  # the next scan finds it where it is now
             tailed.failed = "it was renamed or replaced meanwhile"
-            os.close(fd)
+            opened.close()
             return False
-        tailed.reader.open(fd)
+        try:
+            tailed.reader.open(opened)
+        except OSError as error:
+            opened.close()
+            self._cannot_read(tailed, error)
+            return False
         tailed.failed = ""
         return True
 
@@ -262,7 +272,7 @@ class Shipper:
     def _counts(self) -> Counts:
         present = [file for file in self._registry.files if not file.replaced]
         done = sum(_delivered(file) for file in present)
-        total = sum(max(file.found.size, file.reader.position) for file in present)
+        total = sum(file.size for file in present)
         return Counts(done, total, self._records, len(present))
 
     def _say_what_was_found(self) -> None:
@@ -270,7 +280,7 @@ class Shipper:
             found = [file for file in self._registry.files if file.source is source]
             paths = ", ".join(source.settings.paths) or "no paths are configured"
             if found:
-                left = sum(max(0, file.found.size - file.acknowledged) for file in found)
+                left = sum(max(0, file.size - file.acknowledged) for file in found)
                 log.info("%s: %d files, %s to ship", source.name, len(found), size(left))
             elif self._once:
                 log.warning("%s: nothing to ship: no file with a line in it matches %s", source.name, paths)
@@ -297,7 +307,7 @@ class Shipper:
             if file.failed:
                 missing.append(f"{file.found.path}: {file.failed}")
             elif not file.finished or file.batches:
-                missing.append(f"{file.found.path}: {size(file.found.size - file.acknowledged)} from byte {file.acknowledged} on")
+                missing.append(f"{file.found.path}: {size(file.size - file.acknowledged)} from byte {file.acknowledged} on")
         if not saved:
             missing.append("the checkpoint, which could not be written")
         if missing:
