@@ -14,8 +14,6 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producers.reader import DEAD_BYTES, Records, TooLarge, Torn
-from schemas.heartbeat import Heartbeat, heartbeat_key
-from schemas.heartbeat import encode as encode_heartbeat
 from schemas.place import Place, key
 from tailrace.dead import DeadLetter
 from tailrace.errors import Refused, TailraceError
@@ -154,12 +152,12 @@ class Publisher:
         self._send_dead(topic(self._kafka, source, "dead"), letter, batch)
         return batch
 
-    def send_heartbeats(self, source: str, heartbeats: Iterable[tuple[Place, Heartbeat]]) -> None:
-        """Heartbeats that find no room are left out: others follow."""
+    def send_heartbeats(self, source: str, heartbeats: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keys and values. Heartbeats that find no room are left out: others follow."""
         name = topic(self._kafka, source, "files")
         try:
-            for place, heartbeat in heartbeats:
-                self._producer.produce(name, encode_heartbeat(heartbeat), heartbeat_key(place))
+            for raw_key, value in heartbeats:
+                self._producer.produce(name, value, raw_key)
         except BufferError:
             log.debug("no room for heartbeats")
 

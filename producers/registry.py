@@ -22,8 +22,10 @@ from producers.discovery import Found, Inode
 from producers.publish import Batch
 from producers.reader import SIGNED_BYTES, Reader, Signature, sign
 from schemas import identity
+from schemas.heartbeat import Seal
 from schemas.place import Place, key_prefix
 from schemas.source import Source
+from schemas.watermark import Mark
 
 log = logging.getLogger("tailrace.ship")
 
@@ -53,8 +55,12 @@ class TailedFile:
     failed: str = ""
     """Why it cannot be read at the moment."""
     grown_s: float = 0.0
-    reported: tuple[int, int, int, str | None] | None = None
-    """What the last heartbeat said: size, read, acknowledged, path."""
+    reported: tuple[object, ...] | None = None
+    """What the last heartbeat said: size, read, acknowledged, path, seal."""
+    sealed: Seal | None = None
+    """What it holds, once it is complete."""
+    mark: Mark = field(default_factory=Mark)
+    """Before when all that stood in it is acknowledged."""
     batches: deque[Batch] = field(default_factory=deque)
     prefix: bytes = b""
 
@@ -84,6 +90,7 @@ class TailedFile:
             offset=self.acknowledged,
             signed=signature.length,
             signature=signature.digest,
+            sealed=self.sealed,
         )
 
 
@@ -108,6 +115,10 @@ class Registry:
     @property
     def files(self) -> Iterable[TailedFile]:
         return self._tracked.values()
+
+    def copies(self, source: Source) -> Iterator[tuple[Found, TailedFile]]:
+        """Files that hold what a followed one holds, with that one."""
+        return ((copy.found, copy.of) for (name, _), copy in self._copies.items() if name == source.name)
 
     def entries(self) -> Iterator[Entry]:
         """The checkpoint: files that are followed, and those that earlier runs followed."""
@@ -201,6 +212,7 @@ class Registry:
             best = max(stored, key=lambda candidate: candidate[:2])[2]
             del self._stored[source.name, best.file]
             tailed = self._track(source, Place(best.file, self._host, best.path, source.settings.fields), file, best.offset)
+            tailed.sealed = best.sealed
         else:
             if ordinal:
                 log.info("%s begins like a file that was read before and then differs: it is read as a file of its own", file.path)
