@@ -5,9 +5,9 @@ do after a failure is the caller's to decide. No proxies: a core stands beside i
 """
 
 import gzip
-import http.client
 import zlib
 from base64 import b64encode
+from http.client import HTTPException, HTTPResponse
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -23,6 +23,8 @@ FIRST = "*"
 
 _TEXT = 300
 """Characters of an unexpected answer that a message shows."""
+
+_BROKEN = (OSError, EOFError, zlib.error, HTTPException)
 
 _open = build_opener(ProxyHandler({})).open
 
@@ -108,11 +110,11 @@ def ask(question: Question) -> Page:
     request = Request(f"{address.url}/select?{urlencode(_parameters(question))}", headers=headers)
     try:
         with _open(request, timeout=ANSWER_S) as answer:
-            body = answer.read()
-            return _page(gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body)
+            return _page(_body(answer))
     except HTTPError as error:
-        raise _refusal(error) from None
-    except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
+        with error:
+            raise _refusal(error) from None
+    except _BROKEN as error:
         raise Trouble(f"no answer: {getattr(error, 'reason', None) or error or type(error).__name__}") from None
 
 
@@ -135,6 +137,11 @@ def _parameters(question: Question) -> list[tuple[str, str]]:
     ]
 
 
+def _body(answer: HTTPResponse | HTTPError) -> bytes:
+    body = answer.read()
+    return gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body
+
+
 def _page(body: bytes) -> Page:
     try:
         answer = _decode_answer(body)
@@ -148,8 +155,8 @@ def _page(body: bytes) -> Page:
 
 def _refusal(error: HTTPError) -> Trouble:
     try:
-        body = error.read()
-    except (OSError, http.client.HTTPException):
+        body = _body(error)
+    except _BROKEN:
         body = b""
     try:
         text = " ".join(str(msgspec.json.decode(body)["error"]["msg"]).split())[:_TEXT]
