@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producers.reader import DEAD_BYTES, Records, TooLarge, Torn
@@ -138,7 +139,7 @@ class Publisher:
         """The unterminated end of a file. Its acknowledgement leaves the checkpoint before it."""
         batch = Batch(torn.begin, 1, self._refused)
         name = topic(self._kafka, source, "raw")
-        raw_key = key(Place(place.file, place.host, place.path, place.fields, torn=True), torn.begin)
+        raw_key = key(msgspec.structs.replace(place, torn=True), torn.begin)
         self._produce_when_room(name, torn.value, raw_key, partition, batch.delivered)
         return batch
 

@@ -84,6 +84,8 @@ class Reader:
         self._grown_s = 0.0
         self._signed = blake2b(digest_size=16)
         self._signed_length = 0
+        self.ends_early = False
+        """The file is compressed and stopped before its end when it was read last."""
         self.at_end = False
         """The last `read` found nothing new."""
 
@@ -100,11 +102,6 @@ class Reader:
     @property
     def is_open(self) -> bool:
         return self._content is not None
-
-    @property
-    def ends_early(self) -> bool:
-        """Whether the open file is compressed and stops before its end."""
-        return self._content is not None and self._content.ends_early
 
     @property
     def signature(self) -> Signature:
@@ -188,6 +185,7 @@ class Reader:
 
     def _note_consumed(self, content: Content) -> None:
         self._packed_consumed = content.consumed if isinstance(content, Packed) else None
+        self.ends_early = content.ends_early
 
     def _take(self, fresh: memoryview) -> None:
         unsigned = SIGNED_BYTES - self._signed_length

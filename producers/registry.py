@@ -8,6 +8,8 @@ were not compressed.
 
 import logging
 import os
+import resource
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -31,8 +33,15 @@ log = logging.getLogger("tailrace.ship")
 
 ENDS_EARLY = "its compressed data stops before its end: it is still being written, or was cut"
 
-MAX_OPEN = 256
-"""Files open at a time; ordinary users have 1,024 descriptors. Files that are read to their end make room for others."""
+
+def _max_open() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 256 if soft == resource.RLIM_INFINITY else min(256, soft // 2)
+
+
+MAX_OPEN = _max_open()
+"""Files open at a time. Files that are read to their end make room for others. Half of the descriptors that this process may
+have are left to the Kafka client; ordinary users have 1,024."""
 
 
 @dataclass(eq=False)
@@ -55,6 +64,8 @@ class TailedFile:
     failed: str = ""
     """Why it cannot be read at the moment."""
     grown_s: float = 0.0
+    torn_at: int = -1
+    """Where the file ended when its unterminated end was shipped last."""
     reported: tuple[object, ...] | None = None
     """What the last heartbeat said: size, read, acknowledged, path, seal."""
     sealed: Seal | None = None
@@ -108,6 +119,8 @@ class Registry:
         self._tracked: dict[tuple[str, str], TailedFile] = {}
         self._inodes: dict[tuple[str, Inode], TailedFile] = {}
         self._copies: dict[tuple[str, Inode], _Copy] = {}
+        self._ignored: dict[tuple[str, Inode], Found] = {}
+        """Files that are too old, as they were when they were looked at."""
         self._room = MAX_OPEN
         self.unreadable: dict[str, str] = {}
         """Paths that could not be opened at the last scan, and why."""
@@ -136,14 +149,15 @@ class Registry:
             tailed = self._inodes.get(at)
             if tailed is not None:
                 tailed.found, tailed.gone = file, False
-            elif not self._still_a_copy(at, file):
+            elif self._ignored.get(at) != file and not self._still_a_copy(at, file):
                 self._identify(source, file, heads_may_be_torn)
         for at, tailed in self._inodes.items():
             if at[0] == source.name and at not in present and not tailed.gone:
                 tailed.gone = True
                 log.info("%s is gone: its rest is read from the open file", tailed.found.path)
-        for at in [at for at in self._copies if at[0] == source.name and at not in present]:
-            del self._copies[at]
+        for seen in (self._copies, self._ignored):
+            for at in [at for at in seen if at[0] == source.name and at not in present]:
+                del seen[at]
 
     def forget(self, tailed: TailedFile, *, replaced: bool = False) -> None:
         """Nothing more is to be read from it; only deliveries are waited for. What its inode holds now, or next, is identified anew.
@@ -211,14 +225,21 @@ class Registry:
         if stored:
             best = max(stored, key=lambda candidate: candidate[:2])[2]
             del self._stored[source.name, best.file]
-            tailed = self._track(source, Place(best.file, self._host, best.path, source.settings.fields), file, best.offset)
+            tailed = self._track(source, self._place(source, best.file, best.path), file, best.offset)
             tailed.sealed = best.sealed
+        elif _is_old(source, file):
+            log.info("%s is left alone: it was last written longer than %s ago", file.path, source.settings.ignore_older)
+            self._ignored[source.name, file.inode] = file
+            return False
         else:
             if ordinal:
                 log.info("%s begins like a file that was read before and then differs: it is read as a file of its own", file.path)
-            tailed = self._track(source, Place(file_id, self._host, file.path, source.settings.fields), file, begin)
+            tailed = self._track(source, self._place(source, file_id, file.path), file, begin)
         self._carry_on(tailed, file, content)
         return True
+
+    def _place(self, source: Source, file_id: str, path: str) -> Place:
+        return Place(file_id, self._host, path, source.settings.fields, encoding=source.settings.encoding)
 
     def _carry_on(self, tailed: TailedFile, file: Found, content: Content) -> None:
         """Read from this file from now on; later, by its path, where too many files are open."""
@@ -250,6 +271,10 @@ class Registry:
         self._inodes.pop((tailed.source.name, tailed.found.inode), None)
         self._carry_on(tailed, file, content)
         return True
+
+
+def _is_old(source: Source, file: Found) -> bool:
+    return source.ignore_older_s is not None and time.time() - file.mtime_ns / 1e9 > source.ignore_older_s
 
 
 def _same(tailed: TailedFile, content: Content, beginning: bytes) -> bool:

@@ -171,6 +171,8 @@ class Shipper:
                 moved |= self._turn(tailed, now_s)
             elif tailed.gone:
                 self._give_up(tailed)
+            if tailed.reader.is_torn and not tailed.reader.ends_early and now_s - tailed.grown_s >= tailed.source.torn_timeout_s:
+                self._publish_rest(tailed)
         return moved
 
     def _in_turn(self, files: list[TailedFile]) -> list[TailedFile]:
@@ -205,7 +207,7 @@ class Shipper:
         try:
             parts = tailed.reader.read(now_s)
         except Replaced:
-            self._publish(tailed, tailed.reader.finish())
+            self._publish_rest(tailed)
             log.warning(
                 "%s was cut or overwritten: what it held up to byte %d was read; what it holds now is read from its start",
                 tailed.found.path, tailed.reader.position,
@@ -230,7 +232,7 @@ class Shipper:
         if tailed.reader.ends_early:
             tailed.failed = ENDS_EARLY
         else:
-            self._publish(tailed, tailed.reader.finish())
+            self._publish_rest(tailed)
             tailed.finished = True
         tailed.reader.close()
 
@@ -239,7 +241,7 @@ class Shipper:
         lost = tailed.size - tailed.reader.position
         if lost > 0:
             log.warning("%s was deleted before its last %s were read", tailed.found.path, size(lost))
-        self._publish(tailed, tailed.reader.finish())
+        self._publish_rest(tailed)
         self._registry.forget(tailed)
 
     def _open(self, tailed: TailedFile) -> bool:
@@ -271,6 +273,12 @@ class Shipper:
         tailed.reader.close()
 
     # Publishing
+
+    def _publish_rest(self, tailed: TailedFile) -> None:
+        """What is held back of a file that is taken to be complete; once, and again only if it has grown."""
+        if tailed.torn_at != tailed.reader.position:
+            tailed.torn_at = tailed.reader.position
+            self._publish(tailed, tailed.reader.finish())
 
     def _publish(self, tailed: TailedFile, parts: Iterable[Part]) -> None:
         source = tailed.source

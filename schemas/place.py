@@ -19,7 +19,9 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     fields: dict[str, str] = {}
     """Static fields of the source, set where the producer is configured (`env = "production"`)."""
     torn: bool = False
-    """True for the unterminated end of a file, which a backfill (`--once`) ships as it stands."""
+    """True for the unterminated end of a file, shipped as it stands by a backfill (`--once`), or when the file has long not grown."""
+    encoding: str = "utf-8"
+    """Of the file's text; the bytes are shipped as they are."""
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode

@@ -6,6 +6,7 @@ from importlib import import_module
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from schemas import encoding
 from schemas.duration import seconds
 from schemas.source import Format, Source, SourceSettings
 
@@ -43,6 +44,7 @@ def build(name: str, settings: SourceSettings) -> Source:
     if settings.format is None:
         raise ValueError(f"format: missing; one of {', '.join(_MODULES)}")
     _check_zone(settings.timezone)
+    encoding.check(settings.encoding)
     if _MODULES[settings.format] != "schemas.custom":
         _check_own(settings)
     _check_solr(settings)
@@ -50,7 +52,10 @@ def build(name: str, settings: SourceSettings) -> Source:
     source: Source = module.source(name, settings)
     return replace(
         source,
+        parse=encoding.decoding(source.parse),
         record_timeout_s=_duration("record_timeout", settings.record_timeout),
+        torn_timeout_s=_duration("torn_timeout", settings.torn_timeout),
+        ignore_older_s=_duration("ignore_older", settings.ignore_older) if settings.ignore_older else None,
         session_gap_ms=round(_duration("session_gap", settings.session_gap) * 1000),
         earliest_ms=_day_ms("earliest", settings.earliest),
     )
