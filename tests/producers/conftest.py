@@ -66,7 +66,7 @@ class Ship:
                 errors.append(error)
 
         with self._shipper(source, once=False, **overrides) as shipper:
-            thread = threading.Thread(target=run)
+            thread = threading.Thread(target=run, name="shipper")
             thread.start()
             try:
                 yield shipper

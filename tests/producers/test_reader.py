@@ -163,3 +163,13 @@ def test_the_signature_covers_what_was_read_however_it_was_read(path: Path, monk
     assert whole.signature == slow.signature == resumed.signature == module.sign(path.read_bytes())
     for reader in (whole, slow, resumed):
         reader.close()
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("length", range(8))
+def test_18_line_ends_and_characters_of_several_bytes_are_whole_wherever_a_chunk_ends(path: Path, length: int) -> None:
+    lines = ["x" * length + "\r\n", "é€\U0001f600\r\n", "\r\n", "ü" * 5 + "\n"]
+    path.write_bytes("".join(lines).encode())
+    reader = opened(path, start=None)
+    assert [value.decode() for _, value in flat(read_all(reader))] == lines
+    reader.close()
