@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from schemas.heartbeat import Seal
 from tailrace.errors import TailraceError
 
 log = logging.getLogger("tailrace.ship")
@@ -33,6 +34,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     signed: int
     """The file's first `signed` bytes have the digest `signature`: tells files of one first line apart."""
     signature: str
+    sealed: Seal | None = None
+    """Of the file as it was when it was complete; it still is if it ends there."""
 
 
 class _Damaged(Exception):
@@ -41,6 +44,21 @@ class _Damaged(Exception):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[Entry]).decode
+
+
+def peek(folder: Path) -> list[Entry]:
+    """The newest good checkpoint, whoever holds the lock; nothing is written. Empty where there is none.
+
+    Raises TailraceError for one of a newer version, and one that may not be read.
+    """
+    for path in (folder / "checkpoint", folder / "checkpoint.previous"):  # the first is missing for a moment while it is replaced
+        try:
+            return _parse(path.read_bytes(), path)
+        except (FileNotFoundError, _Damaged):
+            continue
+        except OSError as error:
+            raise TailraceError(f"cannot read the checkpoint {path}: {error.strerror}") from None
+    return []
 
 
 class Store:

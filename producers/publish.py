@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producers.reader import DEAD_BYTES, Records, TooLarge, Torn
-from schemas.heartbeat import Heartbeat, heartbeat_key
-from schemas.heartbeat import encode as encode_heartbeat
 from schemas.place import Place, key
 from tailrace.dead import DeadLetter
 from tailrace.errors import Refused, TailraceError
@@ -127,11 +126,20 @@ class Publisher:
             begin = end
         return batch
 
+    def send_pairs(self, source: str, partition: int, pairs: Iterable[tuple[bytes, bytes]], end: int) -> Batch:
+        """Records of no file, as keys and values. As `send`."""
+        pairs = list(pairs)
+        batch = Batch(end, len(pairs), self._refused)
+        name = topic(self._kafka, source, "raw")
+        for raw_key, value in pairs:
+            self._produce_when_room(name, value, raw_key, partition, batch.delivered)
+        return batch
+
     def send_torn(self, source: str, partition: int, place: Place, torn: Torn) -> Batch:
         """The unterminated end of a file. Its acknowledgement leaves the checkpoint before it."""
         batch = Batch(torn.begin, 1, self._refused)
         name = topic(self._kafka, source, "raw")
-        raw_key = key(Place(place.file, place.host, place.path, place.fields, torn=True), torn.begin)
+        raw_key = key(msgspec.structs.replace(place, torn=True), torn.begin)
         self._produce_when_room(name, torn.value, raw_key, partition, batch.delivered)
         return batch
 
@@ -145,12 +153,12 @@ class Publisher:
         self._send_dead(topic(self._kafka, source, "dead"), letter, batch)
         return batch
 
-    def send_heartbeats(self, source: str, heartbeats: Iterable[tuple[Place, Heartbeat]]) -> None:
-        """Heartbeats that find no room are left out: others follow."""
+    def send_heartbeats(self, source: str, heartbeats: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keys and values. Heartbeats that find no room are left out: others follow."""
         name = topic(self._kafka, source, "files")
         try:
-            for place, heartbeat in heartbeats:
-                self._producer.produce(name, encode_heartbeat(heartbeat), heartbeat_key(place))
+            for raw_key, value in heartbeats:
+                self._producer.produce(name, value, raw_key)
         except BufferError:
             log.debug("no room for heartbeats")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
+from producers.content import Content, Damaged, Packed, Replaced
 from schemas import framing
 from schemas.source import Source
 
@@ -53,10 +54,6 @@ class Torn(NamedTuple):
 Part = Records | TooLarge | Torn
 
 
-class Replaced(Exception):
-    """The file was cut or overwritten: the bytes before the offset are not those that were read."""
-
-
 class Signature(NamedTuple):
     """What a file begins with: the digest of its first `length` bytes."""
 
@@ -74,7 +71,8 @@ class Reader:
     def __init__(self, source: Source, offset: int) -> None:
         self._start = source.record_start
         self._timeout_s = source.record_timeout_s
-        self._fd: int | None = None
+        self._content: Content | None = None
+        self._packed_consumed: int | None = None
         self._begin = offset
         self._held = b""
         """Bytes from `_begin` to `position`, of records that are not complete."""
@@ -86,6 +84,8 @@ class Reader:
         self._grown_s = 0.0
         self._signed = blake2b(digest_size=16)
         self._signed_length = 0
+        self.ends_early = False
+        """The file is compressed and stopped before its end when it was read last."""
         self.at_end = False
         """The last `read` found nothing new."""
 
@@ -95,8 +95,13 @@ class Reader:
         return self._begin + len(self._held)
 
     @property
+    def consumed(self) -> int:
+        """How many bytes of the file on disk are behind `position`: the same number where it is not compressed."""
+        return self.position if self._packed_consumed is None else self._packed_consumed
+
+    @property
     def is_open(self) -> bool:
-        return self._fd is not None
+        return self._content is not None
 
     @property
     def signature(self) -> Signature:
@@ -107,41 +112,57 @@ class Reader:
         """Whether complete lines are held back, in case a further line belongs to them."""
         return b"\n" in self._held
 
-    def open(self, fd: int) -> None:
-        """Read from this descriptor from now on; the reader closes it."""
-        self.close()
-        self._fd = fd
+    @property
+    def is_torn(self) -> bool:
+        """Whether the file ends in an unterminated line, as far as it was read."""
+        return bool(self._held) and not self._held.endswith(b"\n")
+
+    def open(self, content: Content) -> None:
+        """Read from it from now on; the reader closes it. Raises OSError as the file system does, and then does not hold it."""
         if self._signed_length == 0 and self.position:
-            beginning = os.pread(fd, min(SIGNED_BYTES, self.position), 0)
+            begin = content.begin()
+            beginning = content.pread(min(SIGNED_BYTES, max(0, self.position - begin)), begin)
             self._signed.update(beginning)
             self._signed_length = len(beginning)
         if not self._marker:
             length = min(_MARKER_BYTES, self.position)
-            self._marker = os.pread(fd, length, self.position - length)
+            marker = content.pread(length, self.position - length)
+            self._marker = marker if len(marker) == length else b""
+        self.close()
+        self._content = content
+        self._note_consumed(content)
+
+    def agrees(self, content: Content) -> bool:
+        """Whether a file holds before `position` what was read there; the benefit of the doubt for one that is still being compressed."""
+        found = content.pread(len(self._marker), self.position - len(self._marker))
+        return found == self._marker or (content.ends_early and len(found) < len(self._marker))
 
     def close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        if self._content is not None:
+            self._content.close()
+            self._content = None
 
     def fileno(self) -> int:
-        assert self._fd is not None, "the reader is closed"
-        return self._fd
-
-    def knows(self, fd: int) -> bool:
-        """Whether the bytes before the position are still those that were read."""
-        return os.pread(fd, len(self._marker), self.position - len(self._marker)) == self._marker
+        assert self._content is not None, "the reader is closed"
+        return self._content.fileno()
 
     def read(self, now_s: float) -> list[Part]:
         """The records that the next chunk completes, or that have waited long enough for a further line.
 
-        Raises Replaced, and OSError as the file system does (a share that went away).
+        Raises Replaced, and OSError as the file system does (a share that went away; Damaged: compressed data that is broken).
         """
-        marker = self._marker
-        data = os.pread(self.fileno(), CHUNK_BYTES + len(marker), self.position - len(marker))
-        if not data.startswith(marker):
+        content, marker = self._content, self._marker
+        assert content is not None, "the reader is closed"
+        try:
+            data = content.pread(CHUNK_BYTES + len(marker), self.position - len(marker))
+        except Damaged:
+            self._packed_consumed = os.fstat(content.fileno()).st_size  # there is no more to be had from it as it stands
+            raise
+        self._note_consumed(content)
+        is_behind = content.ends_early and len(data) < len(marker)
+        if not is_behind and not data.startswith(marker):
             raise Replaced
-        self.at_end = len(data) == len(marker)
+        self.at_end = len(data) <= len(marker)
         if self.at_end:
             is_due = self.waits and now_s - self._grown_s >= self._timeout_s
             return list(self._complete(final=True)) if is_due else []
@@ -161,6 +182,10 @@ class Reader:
         elif self._held:
             parts.append(Torn(self._begin, self._held))
         return parts
+
+    def _note_consumed(self, content: Content) -> None:
+        self._packed_consumed = content.consumed if isinstance(content, Packed) else None
+        self.ends_early = content.ends_early
 
     def _take(self, fresh: memoryview) -> None:
         unsigned = SIGNED_BYTES - self._signed_length

@@ -2,31 +2,46 @@
 
 A file is recognised by its inode while it exists, and by its content otherwise: after a restart, a rename, a copy to
 another name. Content decides by the first line (`schemas.identity`); files that share it are compared byte by byte
-where both can be read, by the signature of what was read where one cannot.
+where both can be read, by the signature of what was read where one cannot. What a compressed file holds counts as if it
+were not compressed.
 """
 
 import logging
 import os
+import resource
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
 
+from producers import content as contents
 from producers.checkpoint import Entry
+from producers.content import Content, Replaced
 from producers.discovery import Found, Inode
 from producers.publish import Batch
 from producers.reader import SIGNED_BYTES, Reader, Signature, sign
 from schemas import identity
+from schemas.heartbeat import Seal
 from schemas.place import Place, key_prefix
 from schemas.source import Source
+from schemas.watermark import Mark
 
 log = logging.getLogger("tailrace.ship")
 
-GZIP = b"\x1f\x8b"
+ENDS_EARLY = "its compressed data stops before its end: it is still being written, or was cut"
 
-MAX_OPEN = 256
-"""Files open at a time; ordinary users have 1,024 descriptors. Files that are read to their end make room for others."""
+
+def _max_open() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 256 if soft == resource.RLIM_INFINITY else min(256, soft // 2)
+
+
+MAX_OPEN = _max_open()
+"""Files open at a time. Files that are read to their end make room for others. Half of the descriptors that this process may
+have are left to the Kafka client; ordinary users have 1,024."""
 
 
 @dataclass(eq=False)
@@ -49,13 +64,24 @@ class TailedFile:
     failed: str = ""
     """Why it cannot be read at the moment."""
     grown_s: float = 0.0
-    reported: tuple[int, int, int, str | None] | None = None
-    """What the last heartbeat said: size, read, acknowledged, path."""
+    torn_at: int = -1
+    """Where the file ended when its unterminated end was shipped last."""
+    reported: tuple[object, ...] | None = None
+    """What the last heartbeat said: size, read, acknowledged, path, seal."""
+    sealed: Seal | None = None
+    """What it holds, once it is complete."""
+    mark: Mark = field(default_factory=Mark)
+    """Before when all that stood in it is acknowledged."""
     batches: deque[Batch] = field(default_factory=deque)
     prefix: bytes = b""
 
     def __post_init__(self) -> None:
         self.prefix = key_prefix(self.place)
+
+    @property
+    def size(self) -> int:
+        """Bytes, as far as known: those of a compressed file that are not read yet count as they stand on the disk."""
+        return self.reader.position + max(0, self.found.size - self.reader.consumed)
 
     def settle(self) -> int:
         """Move the acknowledged offset over the batches that are delivered; how many records those held."""
@@ -75,6 +101,7 @@ class TailedFile:
             offset=self.acknowledged,
             signed=signature.length,
             signature=signature.digest,
+            sealed=self.sealed,
         )
 
 
@@ -92,6 +119,8 @@ class Registry:
         self._tracked: dict[tuple[str, str], TailedFile] = {}
         self._inodes: dict[tuple[str, Inode], TailedFile] = {}
         self._copies: dict[tuple[str, Inode], _Copy] = {}
+        self._ignored: dict[tuple[str, Inode], Found] = {}
+        """Files that are too old, as they were when they were looked at."""
         self._room = MAX_OPEN
         self.unreadable: dict[str, str] = {}
         """Paths that could not be opened at the last scan, and why."""
@@ -99,6 +128,10 @@ class Registry:
     @property
     def files(self) -> Iterable[TailedFile]:
         return self._tracked.values()
+
+    def copies(self, source: Source) -> Iterator[tuple[Found, TailedFile]]:
+        """Files that hold what a followed one holds, with that one."""
+        return ((copy.found, copy.of) for (name, _), copy in self._copies.items() if name == source.name)
 
     def entries(self) -> Iterator[Entry]:
         """The checkpoint: files that are followed, and those that earlier runs followed."""
@@ -116,14 +149,15 @@ class Registry:
             tailed = self._inodes.get(at)
             if tailed is not None:
                 tailed.found, tailed.gone = file, False
-            elif not self._still_a_copy(at, file):
+            elif self._ignored.get(at) != file and not self._still_a_copy(at, file):
                 self._identify(source, file, heads_may_be_torn)
         for at, tailed in self._inodes.items():
             if at[0] == source.name and at not in present and not tailed.gone:
                 tailed.gone = True
                 log.info("%s is gone: its rest is read from the open file", tailed.found.path)
-        for at in [at for at in self._copies if at[0] == source.name and at not in present]:
-            del self._copies[at]
+        for seen in (self._copies, self._ignored):
+            for at in [at for at in seen if at[0] == source.name and at not in present]:
+                del seen[at]
 
     def forget(self, tailed: TailedFile, *, replaced: bool = False) -> None:
         """Nothing more is to be read from it; only deliveries are waited for. What its inode holds now, or next, is identified anew.
@@ -143,7 +177,7 @@ class Registry:
 
     def _identify(self, source: Source, file: Found, heads_may_be_torn: bool) -> None:
         try:
-            fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
+            content = contents.open_file(file.path)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -151,54 +185,69 @@ class Registry:
             return
         kept = False
         try:
-            beginning = os.pread(fd, SIGNED_BYTES, 0)
-            head = identity.head(beginning) or (beginning if heads_may_be_torn else None)
-            if beginning.startswith(GZIP):
-                self._cannot_read(file.path, "it is compressed: leave it out (exclude), or unpack it")
-            elif head:
-                kept = self._follow(source, file, fd, beginning, head)
+            begin = content.begin()
+            beginning = content.pread(SIGNED_BYTES, begin)
+            head = identity.head(beginning)
+            if not head and heads_may_be_torn:
+                if content.ends_early:
+                    self._cannot_read(file.path, ENDS_EARLY)
+                head = beginning if not content.ends_early else None
+            if head:
+                kept = self._follow(source, file, content, begin, beginning, head)
                 if self.unreadable.pop(file.path, None):
                     log.info("%s can be read now", file.path)
+        except Replaced:  # cut while it was looked at: the next scan sees what became of it
+            pass
+        except OSError as error:
+            self._cannot_read(file.path, error.strerror or str(error))
         finally:
             if not kept:
-                os.close(fd)
+                content.close()
 
     def _cannot_read(self, path: str, why: str) -> None:
         if self.unreadable.get(path) != why:
             log.warning("cannot read %s: %s; other files go on, and it is tried again", path, why)
         self.unreadable[path] = why
 
-    def _follow(self, source: Source, file: Found, fd: int, beginning: bytes, head: bytes) -> bool:
-        """Decide what the file is. True where the descriptor was given to a reader."""
+    def _follow(self, source: Source, file: Found, content: Content, begin: int, beginning: bytes, head: bytes) -> bool:
+        """Decide what the file is. True where the content was given to a reader."""
         stored: list[tuple[bool, int, Entry]] = []
         for ordinal in count():
             file_id = identity.file_id(head, ordinal)
             tailed = self._tracked.get((source.name, file_id))
             entry = self._stored.get((source.name, file_id))
-            if tailed is not None and _same(tailed, fd, beginning, file.size):
-                return self._known(tailed, file, fd)
-            if entry is not None and _continues(entry, beginning, file.size):
+            if tailed is not None and _same(tailed, content, beginning):
+                return self._known(tailed, file, content)
+            if entry is not None and _continues(entry, content, beginning, file.size):
                 stored.append((entry.path == file.path, entry.signed, entry))
             if tailed is None and entry is None:
                 break
         if stored:
             best = max(stored, key=lambda candidate: candidate[:2])[2]
             del self._stored[source.name, best.file]
-            tailed = self._track(source, Place(best.file, self._host, best.path, source.settings.fields), file, best.offset)
+            tailed = self._track(source, self._place(source, best.file, best.path), file, best.offset)
+            tailed.sealed = best.sealed
+        elif _is_old(source, file):
+            log.info("%s is left alone: it was last written longer than %s ago", file.path, source.settings.ignore_older)
+            self._ignored[source.name, file.inode] = file
+            return False
         else:
             if ordinal:
                 log.info("%s begins like a file that was read before and then differs: it is read as a file of its own", file.path)
-            tailed = self._track(source, Place(file_id, self._host, file.path, source.settings.fields), file, 0)
-        self._carry_on(tailed, file, fd)
+            tailed = self._track(source, self._place(source, file_id, file.path), file, begin)
+        self._carry_on(tailed, file, content)
         return True
 
-    def _carry_on(self, tailed: TailedFile, file: Found, fd: int) -> None:
+    def _place(self, source: Source, file_id: str, path: str) -> Place:
+        return Place(file_id, self._host, path, source.settings.fields, encoding=source.settings.encoding)
+
+    def _carry_on(self, tailed: TailedFile, file: Found, content: Content) -> None:
         """Read from this file from now on; later, by its path, where too many files are open."""
         self._inodes[tailed.source.name, file.inode] = tailed
         self._copies.pop((tailed.source.name, file.inode), None)
         tailed.found, tailed.gone, tailed.replaced, tailed.finished = file, False, False, False
         self._room -= not tailed.reader.is_open
-        tailed.reader.open(fd)
+        tailed.reader.open(content)
         if self._room < 0:
             tailed.reader.close()
             self._room += 1
@@ -208,51 +257,64 @@ class Registry:
         self._tracked[source.name, place.file] = tailed
         return tailed
 
-    def _known(self, tailed: TailedFile, file: Found, fd: int) -> bool:
+    def _known(self, tailed: TailedFile, file: Found, content: Content) -> bool:
         """The same content as a followed file's: a copy, unless that one is gone or shorter, so that this one carries on."""
         at = (tailed.source.name, file.inode)
         free = tailed.gone or tailed.replaced or tailed.finished
-        if file.size < tailed.reader.position or (not free and file.size <= tailed.found.size):
+        longer = not content.is_packed and file.size > tailed.size
+        shorter = not content.is_packed and file.size < tailed.reader.position
+        if shorter or not (free or longer):
             if at not in self._copies:
                 log.info("%s is a copy of %s, which is read already", file.path, tailed.found.path)
             self._copies[at] = _Copy(file, tailed)
             return False
         self._inodes.pop((tailed.source.name, tailed.found.inode), None)
-        self._carry_on(tailed, file, fd)
+        self._carry_on(tailed, file, content)
         return True
 
 
-def _same(tailed: TailedFile, fd: int, beginning: bytes, size: int) -> bool:
+def _is_old(source: Source, file: Found) -> bool:
+    return source.ignore_older_s is not None and time.time() - file.mtime_ns / 1e9 > source.ignore_older_s
+
+
+def _same(tailed: TailedFile, content: Content, beginning: bytes) -> bool:
     """Whether a followed file and another are one content, the shorter a prefix of the longer."""
-    if not tailed.replaced:
-        # The followed file may have been cut since it was last read: then what was read of it is compared.
-        with_other = _with_open(tailed, lambda other: _same_bytes(other, fd) if tailed.reader.knows(other) else None)
-        if with_other is not None:
-            return with_other
-    return size >= tailed.reader.position and _begins_with(beginning, tailed.reader.signature)
+    other = None if tailed.replaced else _reopened(tailed)
+    if other is not None and not tailed.reader.agrees(other):  # it was cut since it was last read
+        other.close()
+        other = None
+    if other is None:
+        return _begins_with(beginning, tailed.reader.signature) and tailed.reader.agrees(content)
+    with closing(other):
+        if not (other.is_packed or content.is_packed):
+            return _same_bytes(other.fileno(), content.fileno())
+        begun = other.pread(len(beginning), other.begin())
+    common = min(len(begun), len(beginning))
+    return begun[:common] == beginning[:common] and (not tailed.gone or tailed.reader.agrees(content))
 
 
-def _continues(entry: Entry, beginning: bytes, size: int) -> bool:
+def _continues(entry: Entry, content: Content, beginning: bytes, size: int) -> bool:
     """Whether a file is the one that a checkpoint speaks of."""
-    return size >= entry.offset and _begins_with(beginning, Signature(entry.signed, entry.signature))
+    return (content.is_packed or size >= entry.offset) and _begins_with(beginning, Signature(entry.signed, entry.signature))
 
 
 def _begins_with(beginning: bytes, signature: Signature) -> bool:
     return len(beginning) >= signature.length and sign(beginning[: signature.length]) == signature
 
 
-def _with_open(tailed: TailedFile, use: Callable[[int], bool | None]) -> bool | None:
-    if tailed.reader.is_open:
-        return use(tailed.reader.fileno())
+def _reopened(tailed: TailedFile) -> Content | None:
+    """The content of a followed file once more, apart from its reader; None where it cannot be read."""
     try:
-        fd = os.open(tailed.found.path, os.O_RDONLY | os.O_CLOEXEC)
+        if tailed.reader.is_open:
+            return contents.take(os.dup(tailed.reader.fileno()))
+        content = contents.open_file(tailed.found.path)
     except OSError:
         return None
-    try:
-        status = os.fstat(fd)
-        return use(fd) if (status.st_dev, status.st_ino) == tailed.found.inode else None
-    finally:
-        os.close(fd)
+    status = os.fstat(content.fileno())
+    if (status.st_dev, status.st_ino) == tailed.found.inode:
+        return content
+    content.close()
+    return None
 
 
 def _same_bytes(one: int, other: int) -> bool:

@@ -7,19 +7,25 @@ broker, for a file to grow and for a signal all happen in `Publisher.poll`.
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from zlib import crc32
 
+from producers import content
 from producers.checkpoint import Store
+from producers.content import Replaced
 from producers.discovery import find
-from producers.heartbeats import heartbeats
+from producers.heartbeats import Heart, now_ms
 from producers.progress import Counts, Progress, size
 from producers.publish import Batch, Publisher, Stopped
-from producers.reader import Part, Records, Replaced, TooLarge
-from producers.registry import MAX_OPEN, Registry, TailedFile
+from producers.reader import Part, Records, TooLarge
+from producers.registry import ENDS_EARLY, MAX_OPEN, Registry, TailedFile
+from producers.reload import Reloaded
+from producers.seal import Sealer
+from producers.throttle import Throttle
 from schemas.source import Source
+from tailrace import settings as config
 from tailrace.errors import Incomplete
 
 log = logging.getLogger("tailrace.ship")
@@ -32,6 +38,8 @@ IDLE_S = 0.1
 
 CHECKPOINT_S = 1.0
 HEARTBEAT_S = 5.0
+SEAL_S = 1.0
+"""Between two looks for files that are complete."""
 STATUS_S = 10.0
 
 GONE_S = 60.0
@@ -45,22 +53,46 @@ FLUSH_S = 10.0
 
 
 class Shipper:
-    def __init__(self, sources: Sequence[Source], host: str, publisher: Publisher, store: Store, *, once: bool) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        host: str,
+        publisher: Publisher,
+        store: Store,
+        *,
+        once: bool,
+        settings: config.Ship | None = None,
+        reloader: "Callable[[Sequence[Source]], Reloaded | None] | None" = None,
+    ) -> None:
+        """`reloader` gives what is in force after `reload`; None where nothing changes."""
+        settings = settings or config.Ship()
         self._sources = sources
         self._publisher = publisher
         self._store = store
         self._once = once
         self._registry = Registry(host, store.load())
         self._spread = count()
+        self._hearts = {source.name: Heart(host) for source in sources}
+        self._throttle = Throttle(settings.records_per_second, settings.bytes_per_second, time.monotonic)
+        self._sealer = Sealer(config.seconds(settings.seal_after, "ship.seal_after"))
+        self._reloader = reloader
+        self._reload_asked = False
+        self._looked_ms = 0
+        self._next: TailedFile | None = None
+        """Whose turn it is, where a limit ended the last round early."""
         self._stop = False
         self._records = 0
         self._changed = True
-        self._due = dict.fromkeys(("scan", "checkpoint", "heartbeat", "status"), 0.0)
+        self._due = dict.fromkeys(("scan", "checkpoint", "heartbeat", "seal", "status"), 0.0)
         self._last_status = (time.monotonic(), 0)
 
     def stop(self) -> None:
         """Asks `run` to end; for signal handlers."""
         self._stop = True
+
+    def reload(self) -> None:
+        """Asks `run` to take over what its reloader says; for signal handlers."""
+        self._reload_asked = True
 
     @property
     def stopping(self) -> bool:
@@ -85,7 +117,8 @@ class Shipper:
         finally:
             self._settle()
             saved = self._save()
-        self._beat(everything=True)
+        self._sealer.close()
+        self._beat(everything=True, stopped=True)
         self._publisher.flush(FLUSH_S if not left else 0)
         if progress:
             progress.end(self._counts())
@@ -97,18 +130,22 @@ class Shipper:
             now_s = time.monotonic()
             if not self._once and self._is_due("scan", SCAN_S, now_s):
                 self._scan()
-            moved = self._round(now_s)
-            self._publisher.poll(0 if moved else IDLE_S)
+            if self._reload_asked:
+                self._take_over()
+            moved = self._round(now_s) or self._sealer.step()
+            self._publisher.poll(0 if moved else min(IDLE_S, self._throttle.wait_s() or IDLE_S))
             self._settle()
             if self._is_due("checkpoint", CHECKPOINT_S, now_s) and self._changed:
                 self._save()
             if self._is_due("heartbeat", HEARTBEAT_S, now_s):
                 self._beat()
+            if self._is_due("seal", SEAL_S, now_s):
+                self._look_for_complete()
             if progress:
                 progress.show(self._counts)
             elif self._is_due("status", STATUS_S, now_s):
                 self._say_status(now_s)
-            if self._once and not moved and self._is_complete():
+            if self._once and not moved and self._is_complete() and not self._look_for_complete():
                 return
 
     def _is_due(self, what: str, every_s: float, now_s: float) -> bool:
@@ -120,6 +157,7 @@ class Shipper:
     # Reading
 
     def _scan(self) -> None:
+        self._looked_ms = now_ms()
         for source in self._sources:
             self._registry.update(source, find(source.settings), heads_may_be_torn=self._once)
 
@@ -132,7 +170,10 @@ class Shipper:
         files = sorted((file for file in self._registry.files if not file.finished), key=_age)
         self._open_those_with_more(files)
         written_before_ns = time.time_ns() - BACKLOG_NS
-        for tailed in files:
+        for tailed in self._in_turn(files):
+            if self._throttle.wait_s():
+                self._next = tailed
+                break
             is_backlog = self._once or tailed.found.mtime_ns < written_before_ns
             if is_backlog and backlog_moved:
                 continue
@@ -142,7 +183,15 @@ class Shipper:
                 backlog_moved |= read and is_backlog
             elif tailed.gone:
                 self._give_up(tailed)
+            if tailed.reader.is_torn and not tailed.reader.ends_early and now_s - tailed.grown_s >= tailed.source.torn_timeout_s:
+                self._publish_rest(tailed)
         return moved
+
+    def _in_turn(self, files: list[TailedFile]) -> list[TailedFile]:
+        """The files, those first that the last round did not come to."""
+        first = files.index(self._next) if self._next in files else 0
+        self._next = None
+        return files[first:] + files[:first] if first else files
 
     def _open_those_with_more(self, files: Sequence[TailedFile]) -> None:
         """Where too many are open already, in place of those that have been at their end for longest."""
@@ -164,13 +213,13 @@ class Shipper:
 
     def _has_more(self, tailed: TailedFile) -> bool:
         """Of a file that is closed."""
-        return self._once or tailed.found.size != tailed.reader.position
+        return (self._once and not tailed.failed) or tailed.found.size != tailed.reader.consumed
 
     def _turn(self, tailed: TailedFile, now_s: float) -> bool:
         try:
             parts = tailed.reader.read(now_s)
         except Replaced:
-            self._publish(tailed, tailed.reader.finish())
+            self._publish_rest(tailed)
             log.warning(
                 "%s was cut or overwritten: what it held up to byte %d was read; what it holds now is read from its start",
                 tailed.found.path, tailed.reader.position,
@@ -192,31 +241,39 @@ class Shipper:
 
     def _finish(self, tailed: TailedFile) -> None:
         """End of a file in a backfill."""
-        self._publish(tailed, tailed.reader.finish())
-        tailed.finished = True
+        if tailed.reader.ends_early:
+            tailed.failed = ENDS_EARLY
+        else:
+            self._publish_rest(tailed)
+            tailed.finished = True
         tailed.reader.close()
 
     def _give_up(self, tailed: TailedFile) -> None:
         """End of a file that is gone."""
-        lost = tailed.found.size - tailed.reader.position
+        lost = tailed.size - tailed.reader.position
         if lost > 0:
             log.warning("%s was deleted before its last %s were read", tailed.found.path, size(lost))
-        self._publish(tailed, tailed.reader.finish())
+        self._publish_rest(tailed)
         self._registry.forget(tailed)
 
     def _open(self, tailed: TailedFile) -> bool:
         """Open a file by its path, if that still is the file."""
         try:
-            fd = os.open(tailed.found.path, os.O_RDONLY | os.O_CLOEXEC)
+            opened = content.open_file(tailed.found.path)
         except OSError as error:
             self._cannot_read(tailed, error)
             return False
-        status = os.fstat(fd)
+        status = os.fstat(opened.fileno())
         if (status.st_dev, status.st_ino) != tailed.found.inode:  # the next scan finds it where it is now
             tailed.failed = "it was renamed or replaced meanwhile"
-            os.close(fd)
+            opened.close()
             return False
-        tailed.reader.open(fd)
+        try:
+            tailed.reader.open(opened)
+        except OSError as error:
+            opened.close()
+            self._cannot_read(tailed, error)
+            return False
         tailed.failed = ""
         return True
 
@@ -228,6 +285,12 @@ class Shipper:
         tailed.reader.close()
 
     # Publishing
+
+    def _publish_rest(self, tailed: TailedFile) -> None:
+        """What is held back of a file that is taken to be complete; once, and again only if it has grown."""
+        if tailed.torn_at != tailed.reader.position:
+            tailed.torn_at = tailed.reader.position
+            self._publish(tailed, tailed.reader.finish())
 
     def _publish(self, tailed: TailedFile, parts: Iterable[Part]) -> None:
         source = tailed.source
@@ -245,6 +308,7 @@ class Shipper:
                 )  # fmt: skip
                 batch = self._publisher.send_torn(source.name, partition, tailed.place, part)
             tailed.batches.append(batch)
+            self._throttle.spend(batch.count, _length(part))
 
     def _partition(self, tailed: TailedFile) -> int:
         """By file where order within a file matters; else the next one for each chunk, since whole batches compress best."""
@@ -266,23 +330,50 @@ class Shipper:
         self._changed = not saved
         return saved
 
-    def _beat(self, everything: bool = False) -> None:
+    def _beat(self, everything: bool = False, stopped: bool = False) -> None:
+        unreadable = sum(map(os.path.lexists, self._registry.unreadable))
         for source in self._sources:
-            files = [file for file in self._registry.files if file.source is source]
-            self._publisher.send_heartbeats(source.name, heartbeats(files, everything=everything))
+            heart = self._hearts[source.name]
+            records = heart.beat(
+                self._files(source), looked_ms=self._looked_ms, unreadable=unreadable, everything=everything, stopped=stopped
+            )
+            self._publisher.send_heartbeats(source.name, records)
+
+    def _files(self, source: Source) -> list[TailedFile]:
+        return [file for file in self._registry.files if file.source is source]
+
+    def _look_for_complete(self) -> bool:
+        """Whether there are files to be sealed."""
+        for source in self._sources:
+            self._sealer.look(self._files(source))
+        return self._sealer.is_busy
+
+    def _take_over(self) -> None:
+        """A changed configuration."""
+        self._reload_asked = False
+        reloaded = self._reloader(self._sources) if self._reloader else None
+        if reloaded is None:
+            return
+        self._sources = reloaded.sources
+        by_name = {source.name: source for source in reloaded.sources}
+        for tailed in self._registry.files:
+            tailed.source = by_name[tailed.source.name]
+        self._throttle.change(reloaded.ship.records_per_second, reloaded.ship.bytes_per_second)
+        self._sealer.after_s = config.seconds(reloaded.ship.seal_after, "ship.seal_after")
+        self._due["scan"] = 0
 
     def _counts(self) -> Counts:
         present = [file for file in self._registry.files if not file.replaced]
         done = sum(_delivered(file) for file in present)
-        total = sum(max(file.found.size, file.reader.position) for file in present)
+        total = sum(file.size for file in present)
         return Counts(done, total, self._records, len(present))
 
     def _say_what_was_found(self) -> None:
         for source in self._sources:
-            found = [file for file in self._registry.files if file.source is source]
+            found = self._files(source)
             paths = ", ".join(source.settings.paths) or "no paths are configured"
             if found:
-                left = sum(max(0, file.found.size - file.acknowledged) for file in found)
+                left = sum(max(0, file.size - file.acknowledged) for file in found)
                 log.info("%s: %d files, %s to ship", source.name, len(found), size(left))
             elif self._once:
                 log.warning("%s: nothing to ship: no file with a line in it matches %s", source.name, paths)
@@ -309,7 +400,7 @@ class Shipper:
             if file.failed:
                 missing.append(f"{file.found.path}: {file.failed}")
             elif not file.finished or file.batches:
-                missing.append(f"{file.found.path}: {size(file.found.size - file.acknowledged)} from byte {file.acknowledged} on")
+                missing.append(f"{file.found.path}: {size(file.size - file.acknowledged)} from byte {file.acknowledged} on")
         if not saved:
             missing.append("the checkpoint, which could not be written")
         if missing:
@@ -324,3 +415,10 @@ def _age(file: TailedFile) -> tuple[int, str]:
 def _delivered(tailed: TailedFile) -> int:
     """Bytes of a file that are done with, a shipped torn end included."""
     return tailed.reader.position if tailed.finished and not tailed.batches else tailed.acknowledged
+
+
+def _length(part: Part) -> int:
+    """Bytes that a part sends, about."""
+    if isinstance(part, Records):
+        return part.ends[-1]
+    return len(part.head if isinstance(part, TooLarge) else part.value)

@@ -16,15 +16,15 @@ from reports import disk, index
 from reports.coverage import altered, between, identify, lacking, torn_bytes
 from reports.findings import NAMED, FileAudit, Named, Problem, SourceAudit, totals
 from reports.ledger import Account, Fate, Ledger, Parse
-from reports.topics import TopicReader
 from schemas.event import Dead, Parsed
 from schemas.localtime import LocalClock
-from schemas.place import Place, split_key
+from schemas.place import Place, is_file, split_key
 from schemas.source import Source
 from tailrace.dead import from_record
 from tailrace.kafka import topic
 from tailrace.settings import Settings
 from tailrace.sources import load_source
+from tailrace.topics import TopicReader
 
 Say = Callable[[str], None]
 """Told how far a long stage is, with lines that end in `…`."""
@@ -212,6 +212,8 @@ class _Audit:
 
     def _cover(self, audit: FileAudit, found: disk.DiskFile | None, account: Account | None, dead: set[int]) -> None:
         """Which bytes of the file Kafka lacks. A record that is a dead letter only (too large for Kafka) is accounted for."""
+        if not is_file(audit.path):
+            return
         spans = account.spans() if account else []
         if found:
             gaps = lacking(found, spans, dead)

@@ -14,6 +14,7 @@ from reports import render
 from reports.audit import audit_source
 from reports.findings import MEANING, FileAudit, Named, SourceAudit, as_builtins
 from reports.table import Column, Table
+from schemas.place import is_file
 from tailrace import kafka, search
 from tailrace.options import Duration, chosen, pass_settings, sources, wait
 from tailrace.settings import Settings
@@ -89,7 +90,9 @@ def _folder(files: Sequence[FileAudit]) -> str:
 
 
 def _row(file: FileAudit, folder: str) -> tuple[object, ...]:
-    path = (os.path.relpath(file.path, folder) if folder else file.path) + ("" if file.on_disk else " (not on this disk)")
+    path = os.path.relpath(file.path, folder) if folder else file.path
+    if not file.on_disk and is_file(file.path):
+        path += " (not on this disk)"
     return (path, *(getattr(file, name) for name in COLUMNS), "yes" if file.clean else "NO")
 
 

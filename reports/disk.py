@@ -1,10 +1,16 @@
-"""The files of a source on this disk: their records' places and checksums, cut as the producer cuts them."""
+"""The files of a source on this disk: their records' places and checksums, cut as the producer cuts them.
+
+All offsets are of the decompressed bytes.
+"""
 
 import glob
+import gzip
 import os
 import re
+import zlib
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager
 from errno import EINVAL
 from fnmatch import fnmatch
 from pathlib import Path
@@ -12,11 +18,10 @@ from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
 from schemas.framing import split
-from schemas.identity import HEAD_BYTES, head
+from schemas.identity import GZIP, HEAD_BYTES, head, is_gzip, leading_nuls
 from schemas.source import SourceSettings
 
 BLOCK_BYTES = 1 << 20
-GZIP = b"\x1f\x8b"
 
 
 class DiskFile(NamedTuple):
@@ -24,7 +29,7 @@ class DiskFile(NamedTuple):
     head: bytes
     """What names the file: its first line."""
     size: int
-    """Bytes when it was read."""
+    """Bytes when it was read, decompressed."""
     starts: "array[int]"
     ends: "array[int]"
     """Places of the terminated records; each end is just after the record's LF. 20 bytes of memory a record with its checksum."""
@@ -52,12 +57,14 @@ def paths(settings: SourceSettings) -> list[str]:
 
 
 def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
-    """Raises OSError for a file that cannot be read, and for one that is compressed, which producers leave alone."""
+    """Raises OSError for a file that cannot be read, broken or incomplete compressed data included."""
     starts, ends, checksums = array("q"), array("q"), array("I")
-    beginning, size = b"", 0
-    with Path(path).open("rb") as file:
-        for base, buffer, cuts in _blocks(file, record_start):
-            if base == 0:
+    beginning, size, hole = b"", 0, 0
+    with _content(path) as file:
+        hole, rest = _over_hole(file)
+        for at, buffer, cuts in _blocks(file, rest, record_start):
+            base = hole + at
+            if at == 0:
                 beginning = buffer[:HEAD_BYTES]
             size = base + len(buffer)
             start = 0
@@ -66,14 +73,39 @@ def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
                 ends.append(base + end)
                 checksums.append(crc32(buffer[start : end - 1]))
                 start = end
-    if beginning.startswith(GZIP):
-        raise OSError(EINVAL, "it is compressed: leave it out (exclude), or unpack it", path)
     return DiskFile(path, head(beginning) or beginning, size, starts, ends, checksums)
 
 
-def _blocks(file: BinaryIO, record_start: re.Pattern[bytes] | None) -> Iterator[tuple[int, bytes, list[int]]]:
+@contextmanager
+def _content(path: str) -> Iterator[BinaryIO]:
+    """The bytes that were written to a file, compressed or not."""
+    with Path(path).open("rb") as file:
+        if not is_gzip(file.read(len(GZIP))):
+            file.seek(0)
+            yield file
+            return
+        file.seek(0)
+        try:
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                yield unpacked  # type: ignore[misc]  # reads as one
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise OSError(EINVAL, f"its compressed data is incomplete or damaged ({error})", path) from None
+
+
+def _over_hole(file: BinaryIO) -> tuple[int, bytes]:
+    """How many NUL bytes the file begins with, which no producer ships, and what was read beyond them."""
+    hole = 0
+    while block := file.read(BLOCK_BYTES):
+        zeros = leading_nuls(block)
+        hole += zeros
+        if zeros < len(block):
+            return hole, block[zeros:]
+    return hole, b""
+
+
+def _blocks(file: BinaryIO, buffer: bytes, record_start: re.Pattern[bytes] | None) -> Iterator[tuple[int, bytes, list[int]]]:
     """Offset of a buffer that begins with a record, the buffer, and the ends of its records; the last buffer ends with the file."""
-    base, buffer = 0, b""
+    base = 0
     while block := file.read(max(BLOCK_BYTES, len(buffer))):  # doubling: a record of many blocks is not searched once for each
         buffer += block
         ends = split(buffer, record_start)

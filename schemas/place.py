@@ -19,11 +19,18 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     fields: dict[str, str] = {}
     """Static fields of the source, set where the producer is configured (`env = "production"`)."""
     torn: bool = False
-    """True for the unterminated end of a file, which a backfill (`--once`) ships as it stands."""
+    """True for the unterminated end of a file, shipped as it stands by a backfill (`--once`), or when the file has long not grown."""
+    encoding: str = "utf-8"
+    """Of the file's text; the bytes are shipped as they are."""
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder(Place).decode
+
+
+def is_file(path: str) -> bool:
+    """False for the path of a Solr core, its URL: the offsets of its records are versions, which name but measure nothing."""
+    return not path.startswith(("http://", "https://"))
 
 
 def key_prefix(place: Place) -> bytes:

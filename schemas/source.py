@@ -29,6 +29,13 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     """Globs of the files to tail; `**` crosses folders."""
     exclude: list[str] = []
     """Globs of files to leave alone."""
+    ignore_older: str | None = None
+    """Files that were last written longer ago than this (`"30d"`) are left alone, unless some of them was shipped before."""
+    torn_timeout: str = "1h"
+    """An unterminated last line of a file that has not grown for so long is shipped as it stands; if it is completed
+    later, the whole line takes its place."""
+    encoding: str = "utf-8"
+    """Of the text in the files: utf-8, or a single-byte encoding such as `latin-1`. The raw topic holds the bytes as they are."""
     timezone: str = "UTC"
     """IANA name of the zone of stamps that carry none. A block of EZCast that names none gets Europe/Brussels."""
     index: str | None = None
@@ -37,6 +44,19 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     """DataONE: `beat.name` and `fields.entryType`; the index by default."""
     fields: dict[str, str] = {}
     """Static fields that every event of this producer carries."""
+    solr_url: str | None = None
+    """DataONE: URL of the Solr core of events, which `tailrace harvest` reads: `http://127.0.0.1:8983/solr/event_core`."""
+    solr_filter: str | None = None
+    """A filter query: only events that match it (`nodeId:"urn:node:KNB"`). Another filter starts from the core's beginning."""
+    solr_poll: str = "60s"
+    """How often the core is asked for what is new."""
+    solr_overlap: str = "15m"
+    """Longer than a commit of the core takes to come, plus the difference between its shards' clocks; how far each poll looks back."""
+    solr_rows: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+    """Events per request."""
+    solr_username: str | None = None
+    solr_password_file: str | None = None
+    """Path of a file that holds the password of `solr_username`."""
     earliest: str = "2010-01-01"
     """Events stamped before this day (UTC) are dead letters."""
 
@@ -108,6 +128,8 @@ class Source:
     record_start: re.Pattern[bytes] | None = None
     """Matches at the first byte of a line that begins a record; None: every line is a record."""
     record_timeout_s: float = 5.0
+    torn_timeout_s: float = 3600.0
+    ignore_older_s: float | None = None
     ordered_by_file: bool = False
     """True: all records of a file go to one partition, in order. False: spread."""
     sessions: bool = True

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from importlib import import_module
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from schemas import encoding
 from schemas.duration import seconds
 from schemas.source import Format, Source, SourceSettings
 
@@ -42,13 +44,18 @@ def build(name: str, settings: SourceSettings) -> Source:
     if settings.format is None:
         raise ValueError(f"format: missing; one of {', '.join(_MODULES)}")
     _check_zone(settings.timezone)
+    encoding.check(settings.encoding)
     if _MODULES[settings.format] != "schemas.custom":
         _check_own(settings)
+    _check_solr(settings)
     module = import_module(_MODULES[settings.format])  # only the format asked for: a producer host has few packages
     source: Source = module.source(name, settings)
     return replace(
         source,
+        parse=encoding.decoding(source.parse),
         record_timeout_s=_duration("record_timeout", settings.record_timeout),
+        torn_timeout_s=_duration("torn_timeout", settings.torn_timeout),
+        ignore_older_s=_duration("ignore_older", settings.ignore_older) if settings.ignore_older else None,
         session_gap_ms=round(_duration("session_gap", settings.session_gap) * 1000),
         earliest_ms=_day_ms("earliest", settings.earliest),
     )
@@ -65,6 +72,22 @@ def _check_own(settings: SourceSettings) -> None:
     for key in _OWN_KEYS:
         if getattr(settings, key) != getattr(_DEFAULTS, key):
             raise ValueError(f'{key}: format = "{settings.format}" fixes this; only delimited, json and regex take it: leave it out')
+
+
+def _check_solr(settings: SourceSettings) -> None:
+    if settings.solr_url is not None:
+        if settings.format != "dataone":
+            raise ValueError(f'solr_url: format = "{settings.format}" has no Solr core; only dataone has: leave it out')
+        url = urlsplit(settings.solr_url)
+        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+            raise ValueError(
+                f'solr_url: "{settings.solr_url}" is no URL of a core; write one such as "http://127.0.0.1:8983/solr/event_core"'
+            )
+        if url.username is not None:
+            raise ValueError("solr_url: holds a user, which would stand in every key; set solr_username and solr_password_file")
+    if _duration("solr_poll", settings.solr_poll) < 1:
+        raise ValueError(f'solr_poll: "{settings.solr_poll}" is too often; at least 1s')
+    _duration("solr_overlap", settings.solr_overlap)
 
 
 def _duration(key: str, text: str) -> float:

@@ -13,6 +13,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     # name: (module, attribute, one line of help, kept here so that --help loads nothing)
     "run": ("tailrace.run", "run", "Ship, stream and sink on this machine under one supervisor."),
     "ship": ("producers.cli", "ship", "Tail files and publish their records to Kafka."),
+    "harvest": ("producers.harvest.cli", "harvest", "Copy new events from DataONE's event core (Solr) to Kafka."),
+    "files": ("producers.files_cli", "files", "List files: how far each is shipped, and which may be deleted."),
+    "rewind": ("producers.files_cli", "rewind", "Send a file again from an offset on."),
     "stream": ("streams.cli", "stream", "Parse, enrich and sessionize with Faust workers."),
     "sink": ("sinks.cli", "sink", "Write events to Elasticsearch."),
     "report": ("reports.cli", "report", "Answer questions from the index."),

@@ -87,6 +87,8 @@ def find(settings: Settings) -> Iterator[Finding]:
             yield Finding("error", error.message)
     yield from _unreadable(settings.kafka.ssl_ca_location, "kafka.ssl_ca_location")
     yield from _unreadable(settings.elasticsearch.ca_certs, "elasticsearch.ca_certs")
+    for name, block in settings.sources.items():
+        yield from _unreadable(block.solr_password_file, f"sources.{name}.solr_password_file")
     yield from _state(Path(settings.state_dir))
     for name, block in settings.sources.items():
         yield from _source(settings, name, block)
@@ -99,7 +101,7 @@ def _state(folder: Path) -> Iterator[Finding]:
 
 
 def _source(settings: Settings, name: str, block: SourceSettings) -> Iterator[Finding]:
-    if not block.paths:
+    if not block.paths and not block.solr_url:
         yield Finding("warning", f"sources.{name}.paths: names no file, so `tailrace ship` has nothing to read here")
     for path in block.paths:
         folder = _fixed_folder(path)

@@ -47,6 +47,20 @@ class Kafka(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     ssl_ca_location: str | None = None
 
 
+class Ship(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """`tailrace ship`. A running one takes the rates and the log level anew at SIGHUP."""
+
+    records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0
+    """Records are sent at most so fast on average, others wait in their files; 0: no limit."""
+    bytes_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0
+    log_level: Literal["debug", "info", "warning", "error"] | None = None
+    """In place of --log-level."""
+    seal_after: str = "10m"
+    """A file that is read to its end, has not been written for so long and is not the source's newest is complete: it is sealed."""
+    monitor: str | None = None
+    """`127.0.0.1:9464` answers /metrics (Prometheus) and /health there; off by default."""
+
+
 class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     url: str = "http://127.0.0.1:9200"
     index_prefix: str = ""
@@ -80,6 +94,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     host: str | None = None
     """Name of this host in keys and documents; the system's own by default."""
     kafka: Kafka = Kafka()
+    ship: Ship = Ship()
     elasticsearch: Elasticsearch = Elasticsearch()
     sources: dict[str, SourceSettings] = msgspec.field(default_factory=_built_in_sources)
 

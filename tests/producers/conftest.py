@@ -15,7 +15,7 @@ from schemas.place import split_key
 from schemas.source import Source, SourceSettings
 from tailrace import kafka
 from tailrace.settings import Settings
-from tests.helpers import read_topic
+from tests.helpers import eventually, read_topic
 
 START = re.compile(rb"\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d \| ")
 
@@ -66,7 +66,7 @@ class Ship:
                 errors.append(error)
 
         with self._shipper(source, once=False, **overrides) as shipper:
-            thread = threading.Thread(target=run)
+            thread = threading.Thread(target=run, name="shipper")
             thread.start()
             try:
                 yield shipper
@@ -119,3 +119,25 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
 def event(number: int, text: str = "x") -> bytes:
     """A line that begins a record."""
     return f"2016-09-27-{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02} | {number} | {text}\n".encode()
+
+
+def lines(first: int, last: int) -> bytes:
+    """Records of one line each."""
+    return b"".join(map(event, range(first, last)))
+
+
+def records(content: bytes) -> list[bytes]:
+    """Of a file whose every line is a record."""
+    return content.removesuffix(b"\n").split(b"\n")
+
+
+def append(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+
+
+def shipped(ship: Ship, *contents: bytes) -> None:
+    """Wait until the topic holds each record of the contents, and then no record twice."""
+    expected = sorted(record for content in contents for record in records(content))
+    eventually(lambda: len(ship.values()) >= len(expected), f"{len(expected)} records on the topic")
+    assert sorted(ship.values()) == expected

@@ -83,10 +83,10 @@ def test_a_backfill_says_how_far_it_is_and_ends_with_0_when_all_is_acknowledged(
 @pytest.mark.servers
 def test_a_backfill_that_is_incomplete_ends_with_1_and_names_what_is_missing(tmp_path: Path, settings: Settings) -> None:
     config = configure(tmp_path, settings)
-    (tmp_path / "logs" / "a.trace").write_bytes(b"\x1f\x8b compressed")
+    (tmp_path / "logs" / "a.trace").write_bytes(b"\x1f\x8b\x08 compressed")
     result = ship(config, "--once")
     assert result.exit_code == 1
-    assert "a.trace: it is compressed" in result.stderr
+    assert "a.trace: its compressed data is damaged" in result.stderr
 
 
 @pytest.mark.servers

@@ -1,4 +1,3 @@
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,8 @@ from hypothesis import settings as checks
 from hypothesis import strategies as st
 
 from producers import reader as module
-from producers.reader import Part, Reader, Records, Replaced, TooLarge, Torn
+from producers.content import Replaced, open_file
+from producers.reader import Part, Reader, Records, TooLarge, Torn
 from tests.producers.conftest import START, event, make_source
 
 
@@ -28,7 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def opened(path: Path, offset: int = 0, start: re.Pattern[bytes] | None = START) -> Reader:
     reader = Reader(make_source(start=start), offset)
-    reader.open(os.open(path, os.O_RDONLY))
+    reader.open(open_file(path))
     return reader
 
 
@@ -147,7 +147,7 @@ def test_a_closed_reader_goes_on_where_it_was(path: Path) -> None:
     reader.close()
     with path.open("ab") as file:
         file.write(event(2)[5:] + event(3))
-    reader.open(os.open(path, os.O_RDONLY))
+    reader.open(open_file(path))
     assert list(flat(parts + read_all(reader))) == [(0, event(1)), (len(event(1)), event(2))]
     reader.close()
 
@@ -163,3 +163,13 @@ def test_the_signature_covers_what_was_read_however_it_was_read(path: Path, monk
     assert whole.signature == slow.signature == resumed.signature == module.sign(path.read_bytes())
     for reader in (whole, slow, resumed):
         reader.close()
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("length", range(8))
+def test_18_line_ends_and_characters_of_several_bytes_are_whole_wherever_a_chunk_ends(path: Path, length: int) -> None:
+    lines = ["x" * length + "\r\n", "é€\U0001f600\r\n", "\r\n", "ü" * 5 + "\n"]
+    path.write_bytes("".join(lines).encode())
+    reader = opened(path, start=None)
+    assert [value.decode() for _, value in flat(read_all(reader))] == lines
+    reader.close()

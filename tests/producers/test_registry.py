@@ -1,14 +1,13 @@
 """Which file is which, decided on real files without any reading or Kafka."""
 
-import os
 from collections import deque
 from pathlib import Path
 
 import pytest
 
+from producers.content import Replaced, open_file
 from producers.discovery import find
 from producers.publish import Batch
-from producers.reader import Replaced
 from producers.registry import Registry, TailedFile
 from schemas.identity import HEAD_BYTES, file_id
 from tests.producers.conftest import make_source
@@ -104,7 +103,7 @@ def test_11_a_new_file_on_the_inode_of_a_deleted_one_is_seen_by_its_content(logs
     file.reader.read(0.0)
     file.reader.close()
     path.write_bytes(b"brand new\n")
-    file.reader.open(os.open(path, os.O_RDONLY))
+    file.reader.open(open_file(path))
     with pytest.raises(Replaced):
         file.reader.read(0.0)
     registry.forget(file, replaced=True)

@@ -1,5 +1,6 @@
 """Files on this disk, cut as producers cut them."""
 
+import gzip
 import os
 from pathlib import Path
 from unittest.mock import patch
@@ -51,3 +52,22 @@ def test_a_folder_is_no_file_and_a_file_that_is_gone_raises(tmp_path: Path) -> N
     assert disk.paths(SourceSettings(paths=[f"{tmp_path}/*.trace"])) == []
     with pytest.raises(FileNotFoundError):
         disk.read(str(tmp_path / "gone.trace"), None)
+
+
+def test_a_compressed_file_is_read_as_what_it_holds(tmp_path: Path) -> None:
+    content = START + b"a\n" + START + b"b\n"
+    (tmp_path / "a.trace").write_bytes(content)
+    packed = gzip.compress(content[:30]) + gzip.compress(content[30:])
+    (tmp_path / "b.trace.gz").write_bytes(packed)
+    plain, unpacked = (disk.read(str(tmp_path / name), RECORD_START) for name in ("a.trace", "b.trace.gz"))
+    assert unpacked._replace(path=plain.path) == plain
+    (tmp_path / "b.trace.gz").write_bytes(packed[:-5])
+    with pytest.raises(OSError, match="incomplete or damaged"):
+        disk.read(str(tmp_path / "b.trace.gz"), RECORD_START)
+
+
+def test_a_hole_at_the_beginning_is_no_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.trace"
+    path.write_bytes(bytes(3_000_000) + b"a\nb\n")
+    found = disk.read(str(path), None)
+    assert (found.head, found.size, list(found.starts)) == (b"a\n", 3_000_004, [3_000_000, 3_000_002])

@@ -55,11 +55,12 @@ def test_a_source_named_like_its_format_needs_no_format(file: Path) -> None:
     ("text", "words"),
     [
         ("[kafka]\nbootstrap_server = 'x'\n", ["kafka.bootstrap_server", "did you mean kafka.bootstrap_servers?"]),
-        ("zzz = 1\n", ["unknown key zzz", "known keys: elasticsearch, host, kafka, sources, state_dir"]),
+        ("zzz = 1\n", ["unknown key zzz", "known keys: elasticsearch, host, kafka, ship, sources, state_dir"]),
         ("[sources.ezcast]\npath = ['x']\n", ["sources.ezcast.path;", "did you mean sources.ezcast.paths?"]),
         ("[kafka]\npartitions = 'four'\n", ["kafka.partitions", "Expected `int`, got `str`"]),
         ("[kafka]\ncompression = 'rar'\n", ["kafka.compression", "rar"]),
         ("[kafka]\npartitions = 0\n", ["kafka.partitions", ">= 1"]),
+        ("[ship]\nbytes_per_second = -1\n", ["ship.bytes_per_second", ">= 0"]),
         ("kafka = 1\n", ["kafka = 1 is no block; write [kafka]"]),
         ("sources = 1\n", ["sources = 1 is no block; write [sources]"]),
         ("[sources]\nezcast = 1\n", ["sources.ezcast = 1 is no block; write [sources.ezcast]"]),

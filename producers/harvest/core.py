@@ -1,0 +1,61 @@
+"""One core: where it is, what was read of it, what is acknowledged."""
+
+from collections import deque
+from hashlib import blake2b
+from urllib.parse import urlsplit
+
+from producers.checkpoint import Entry
+from producers.harvest.solr import Address
+from producers.harvest.window import Window
+from producers.publish import Batch
+from schemas.duration import seconds
+from schemas.place import Place, key_prefix
+from schemas.source import Source
+from tailrace.errors import ConfigError
+from tailrace.settings import secret
+
+
+class Core:
+    def __init__(self, source: Source, entry: Entry | None) -> None:
+        """`entry` is what the last checkpoint says about it. Raises ConfigError where the source names no core."""
+        settings = source.settings
+        if settings.solr_url is None:
+            raise ConfigError(
+                f"sources.{source.name}.solr_url is missing: the URL of a Solr core, such as http://127.0.0.1:8983/solr/event_core"
+            )
+        password = secret(None, settings.solr_password_file, f"sources.{source.name}.solr_password")
+        self.source = source
+        self.address = Address.of(settings.solr_url, settings.solr_filter, settings.solr_username, password)
+        self.poll_s = seconds(settings.solr_poll)
+        self.rows = settings.solr_rows
+        self.place = place_of(source)
+        self.prefix = key_prefix(self.place)
+        self.acknowledged = entry.offset if entry else 0
+        """Every document up to this version that could be seen then is on the topic or in a dead letter."""
+        self.window = Window(self.acknowledged, round(seconds(settings.solr_overlap) * 1000))
+        self.batches: deque[Batch] = deque()
+        self.due_s = 0.0
+        """Monotonic time of the next poll."""
+
+    def go_back(self, version: int) -> None:
+        """Read again from a version on."""
+        self.acknowledged = self.window.newest = min(self.acknowledged, version)
+
+    def settle(self) -> int:
+        """Move the acknowledged version over what is delivered; how many documents that was."""
+        documents = 0
+        while self.batches and self.batches[0].left == 0:
+            batch = self.batches.popleft()
+            self.acknowledged = max(self.acknowledged, batch.end)
+            documents += batch.count
+        return documents
+
+    def entry(self) -> Entry:
+        return Entry(source=self.source.name, file=self.place.file, path=self.place.path, offset=self.acknowledged, signed=0, signature="")
+
+
+def place_of(source: Source) -> Place:
+    """The place of a source's core: the same for the same URL and filter, since other documents have another mark."""
+    url = (source.settings.solr_url or "").rstrip("/")
+    name = blake2b(f"{url}\n{source.settings.solr_filter or ''}".encode(), digest_size=10).hexdigest()
+    return Place(name, urlsplit(url).hostname or "", url, source.settings.fields)

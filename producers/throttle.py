@@ -1,0 +1,43 @@
+"""A limit on records and bytes per second that makes files wait and discards nothing.
+
+What is sent is owed, and the debt melts at the permitted rate; nothing is read while there is debt. So a burst is one
+read of one file (256 KiB), and the average is exact. A new rate applies to the debt that stands.
+"""
+
+from collections.abc import Callable
+
+
+class Throttle:
+    """Rates of 0 are no limits."""
+
+    def __init__(self, records_per_s: float, bytes_per_s: float, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._at_s = clock()
+        self._records = self._bytes = 0.0
+        """Owed."""
+        self._records_per_s, self._bytes_per_s = records_per_s, bytes_per_s
+
+    def change(self, records_per_s: float, bytes_per_s: float) -> None:
+        self._melt()
+        self._records_per_s, self._bytes_per_s = records_per_s, bytes_per_s
+
+    def spend(self, records: int, size: int) -> None:
+        """These were sent; `size` in bytes."""
+        self._melt()
+        self._records += records if self._records_per_s else 0
+        self._bytes += size if self._bytes_per_s else 0
+
+    def wait_s(self) -> float:
+        """How long nothing more may be sent; 0 where something may."""
+        if not (self._records_per_s or self._bytes_per_s):
+            return 0.0
+        self._melt()
+        by_records = self._records / self._records_per_s if self._records_per_s else 0.0
+        by_bytes = self._bytes / self._bytes_per_s if self._bytes_per_s else 0.0
+        return max(by_records, by_bytes)
+
+    def _melt(self) -> None:
+        now_s = self._clock()
+        elapsed_s, self._at_s = now_s - self._at_s, now_s
+        self._records = max(0.0, self._records - elapsed_s * self._records_per_s) if self._records_per_s else 0.0
+        self._bytes = max(0.0, self._bytes - elapsed_s * self._bytes_per_s) if self._bytes_per_s else 0.0
