@@ -80,6 +80,10 @@ class Shipper:
         self._stop = False
         self._records = 0
         self._changed = True
+        self.saved = True
+        """The last checkpoint could be written."""
+        self.moved_s = time.monotonic()
+        """When the queue was empty or something was acknowledged."""
         self._due = dict.fromkeys(("scan", "checkpoint", "heartbeat", "seal", "status"), 0.0)
         self._last_status = (time.monotonic(), 0)
 
@@ -90,6 +94,31 @@ class Shipper:
     def reload(self) -> None:
         """Asks `run` to take over what its reloader says; for signal handlers."""
         self._reload_asked = True
+
+    # Figures, for other threads (producers.figures)
+
+    @property
+    def publisher(self) -> Publisher:
+        return self._publisher
+
+    @property
+    def records(self) -> int:
+        """Acknowledged since the start."""
+        return self._records
+
+    def files(self) -> list[TailedFile]:
+        return list(self._registry.files)
+
+    def watermarks(self) -> dict[str, int]:
+        """By source, milliseconds since 1970; 0: not known yet."""
+        return {name: heart.shipped_ms for name, heart in self._hearts.items()}
+
+    def unreadable(self) -> int:
+        """How many files were found and could not be opened."""
+        return sum(map(os.path.lexists, list(self._registry.unreadable)))
+
+    def throttled_s(self) -> float:
+        return self._throttle.wait_s()
 
     @property
     def stopping(self) -> bool:
@@ -132,6 +161,8 @@ class Shipper:
             moved = self._round(now_s) or self._sealer.step()
             self._publisher.poll(0 if moved else min(IDLE_S, self._throttle.wait_s() or IDLE_S))
             self._settle()
+            if not self._publisher.queued:
+                self.moved_s = now_s
             if self._is_due("checkpoint", CHECKPOINT_S, now_s) and self._changed:
                 self._save()
             if self._is_due("heartbeat", HEARTBEAT_S, now_s):
@@ -312,14 +343,16 @@ class Shipper:
             if tailed.batches and (records := tailed.settle()):
                 self._records += records
                 self._changed = True
+                self.moved_s = time.monotonic()
 
     def _save(self) -> bool:
         saved = self._store.save(self._registry.entries())
+        self.saved = saved
         self._changed = not saved
         return saved
 
     def _beat(self, everything: bool = False, stopped: bool = False) -> None:
-        unreadable = sum(map(os.path.lexists, self._registry.unreadable))
+        unreadable = self.unreadable()
         for source in self._sources:
             heart = self._hearts[source.name]
             records = heart.beat(
