@@ -174,8 +174,8 @@ class _Audit:
         audits, seen = [], set()
         for found in sorted(files, key=lambda file: -file.size):
             id = identify(found, namesakes[found.head], self.ledger.accounts)
-            if id in seen:
-                continue  # a copy, whole or in part
+            if id in seen or (id not in self.ledger.accounts and disk.is_old(found.path, self.source.ignore_older_s)):
+                continue  # a copy, whole or in part; or left alone
             seen.add(id)
             audits.append(self._audit_file(id, found, fates, dead[id]))
         audits += [self._audit_file(id, None, fates, dead[id]) for id in self.ledger.accounts.keys() - seen]

@@ -7,6 +7,7 @@ import glob
 import gzip
 import os
 import re
+import time
 import zlib
 from array import array
 from collections.abc import Iterator
@@ -54,6 +55,14 @@ def paths(settings: SourceSettings) -> list[str]:
             status = os.stat(path)
             found.setdefault((status.st_dev, status.st_ino), os.path.abspath(path))
     return list(found.values())
+
+
+def is_old(path: str, ignore_older_s: float | None) -> bool:
+    """Whether producers leave the file alone, if they have not shipped any of it. One that is gone is not old."""
+    try:
+        return ignore_older_s is not None and time.time() - os.stat(path).st_mtime > ignore_older_s
+    except OSError:
+        return False
 
 
 def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
