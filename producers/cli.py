@@ -13,6 +13,7 @@ from producers.checkpoint import Entry, Store, peek
 from producers.files_cli import folder, host, seal_after_s, table
 from producers.inventory import FileState
 from producers.monitor import Answers, Monitor
+from producers.notice import noticing
 from producers.progress import Progress, size
 from producers.publish import Publisher
 from producers.recover import recover as recovered
@@ -68,6 +69,8 @@ def run(settings: Settings, sources: list[Source], store: Store, *, once: bool, 
         if settings.ship.monitor:
             answers = Answers(lambda: expose(figures.samples(shipper)), lambda: figures.health(shipper))
             stack.callback(Monitor(settings.ship.monitor, answers).stop)
+        if not once:
+            stack.enter_context(noticing([path for source in sources for path in source.settings.paths], shipper.look))
         shipper.run(Progress() if once else None)
 
 

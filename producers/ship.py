@@ -91,6 +91,10 @@ class Shipper:
         """Asks `run` to end; for signal handlers."""
         self._stop = True
 
+    def look(self) -> None:
+        """Asks `run` to look for files now; from any thread."""
+        self._due["scan"] = 0.0
+
     def reload(self) -> None:
         """Asks `run` to take over what its reloader says; for signal handlers."""
         self._reload_asked = True
