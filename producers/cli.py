@@ -29,7 +29,9 @@ from tailrace.sources import load_sources
 
 @click.command()
 @click.option("--once", is_flag=True, help="Ship what is there now and end: exit code 0 only if all of it is acknowledged.")
-@click.option("--dry-run", is_flag=True, help="Say what would be shipped of each file, and change nothing; Kafka is not asked.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be shipped of each file, and change nothing; Kafka is asked with --recover only."
+)
 @click.option("--recover", is_flag=True, help="The state folder was lost: begin after what Kafka holds of this host's files.")
 @options.sources
 @options.wait

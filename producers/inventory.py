@@ -20,7 +20,7 @@ from producers.seal import SLICE_BYTES, Complete
 from schemas.heartbeat import Seal
 from schemas.source import Source
 
-State = Literal["not_started", "growing", "read", "sealed", "copy", "gone", "unreadable"]
+State = Literal["not_started", "growing", "read", "sealed", "copy", "gone", "ignored", "unreadable"]
 
 MEANING: dict[State, str] = {
     "not_started": "nothing of it is acknowledged",
@@ -29,6 +29,7 @@ MEANING: dict[State, str] = {
     "sealed": "read, and its lines, bytes and hash are on record",
     "copy": "another file holds the same, and is the one that is read",
     "gone": "no path names it any more",
+    "ignored": "it is empty, or older than the source's ignore_older: nothing of it is shipped",
     "unreadable": "it cannot be opened, or its content is damaged",
 }
 
@@ -63,6 +64,8 @@ def take(sources: Sequence[Source], host: str, entries: Sequence[Entry], seal_af
         states += (_followed(tailed, complete, known.get(tailed.place.file)) for tailed in followed)
         states += (_copy(source, copy, of, complete) for copy, of in registry.copies(source))
         states += (_unreadable(source, file, why) for file in found if (why := registry.unreadable.get(file.path)))
+        told = {state.path for state in states if state.source == source.name}
+        states += (_ignored(source, file) for file in found if file.path not in told)
         states += (_gone(known[file]) for file in known.keys() - {tailed.place.file for tailed in followed})
         for tailed in followed:
             tailed.reader.close()
@@ -135,6 +138,12 @@ def _unreadable(source: Source, file: Found, why: str) -> FileState:
     return FileState(
         source=source.name, path=file.path, file="", size=file.size, acknowledged=0, lag=file.size,
         state="unreadable", safe_to_delete=False, note=why,
+    )  # fmt: skip
+
+
+def _ignored(source: Source, file: Found) -> FileState:
+    return FileState(
+        source=source.name, path=file.path, file="", size=file.size, acknowledged=0, lag=0, state="ignored", safe_to_delete=False
     )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
     """Raises OSError for a file that cannot be read, broken or incomplete compressed data included."""
     starts, ends, checksums = array("q"), array("q"), array("I")
     beginning, size, hole = b"", 0, 0
-    with _content(path) as file:
+    with content(path) as file:
         hole, rest = _over_hole(file)
         for at, buffer, cuts in _blocks(file, rest, record_start):
             base = hole + at
@@ -86,7 +86,7 @@ def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
 
 
 @contextmanager
-def _content(path: str) -> Iterator[BinaryIO]:
+def content(path: str) -> Iterator[BinaryIO]:
     """The bytes that were written to a file, compressed or not."""
     with Path(path).open("rb") as file:
         if not is_gzip(file.read(len(GZIP))):

@@ -64,8 +64,11 @@ def test_states_and_what_may_be_deleted(ship: Ship, logs: Path) -> None:
     aged(logs / "copy.log", lines(0, 5))
     aged(logs / "grown.log", lines(20, 27))
     aged(logs / "new.log", lines(50, 55))
+    aged(logs / "old.log", lines(55, 58), 9 * DAY_S)
+    (logs / "empty.log").touch()
     aged(logs / "damaged.log.gz", gzip.compress(lines(70, 900))[:-9])
     entries = [replace(entry, sealed=None) if "read.log" in entry.path else entry for entry in peek(ship.state)]
+    source = make_source(logs / "*", ignore_older_s=2 * DAY_S)
     found = by_name(inventory.take([source], "test-host", entries, 600))
     alike = {found.pop("read.log"), found.pop("copy.log")}  # which of the two is the copy is nobody's business
     assert {(state.state, state.lag, state.safe_to_delete) for state in alike} == {("read", 0, True), ("copy", 0, True)}
@@ -76,6 +79,8 @@ def test_states_and_what_may_be_deleted(ship: Ship, logs: Path) -> None:
         "newest.log": ("growing", 0, False),
         "gone.log": ("gone", 0, False),
         "new.log": ("not_started", len(lines(50, 55)), False),
+        "old.log": ("ignored", 0, False),
+        "empty.log": ("ignored", 0, False),
         "damaged.log.gz": ("unreadable", found["damaged.log.gz"].lag, False),
     }
     assert found["packed.log.gz"].size == len(lines(60, 5_000))
