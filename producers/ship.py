@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from heapq import nlargest
 from itertools import count
 from zlib import crc32
 
@@ -17,7 +18,7 @@ from producers.checkpoint import Store
 from producers.content import Replaced
 from producers.discovery import find
 from producers.heartbeats import Heart, now_ms
-from producers.progress import Counts, Progress, size
+from producers.progress import Counts, FileCounts, Progress, size
 from producers.publish import Batch, Publisher, Stopped
 from producers.reader import Part, Records, TooLarge
 from producers.registry import ENDS_EARLY, MAX_OPEN, Registry, TailedFile
@@ -44,6 +45,9 @@ STATUS_S = 10.0
 
 GONE_S = 60.0
 """A deleted or renamed file is followed until it has not grown for so long: its writer may still have it open."""
+
+LONGEST = 3
+"""So many files of a backfill are named, those that have most to go."""
 
 FLUSH_S = 10.0
 """A stop waits this long for deliveries; supervisors kill after 30 s or more."""
@@ -391,7 +395,9 @@ class Shipper:
         present = [file for file in self._registry.files if not file.replaced]
         done = sum(_delivered(file) for file in present)
         total = sum(file.size for file in present)
-        return Counts(done, total, self._records, len(present))
+        left = nlargest(LONGEST, (file for file in present if _left(file)), key=_left)
+        longest = tuple(FileCounts(file.found.path, file.resumed, _delivered(file), file.size) for file in left)
+        return Counts(done, total, self._records, len(present), longest)
 
     def _say_what_was_found(self) -> None:
         for source in self._sources:
@@ -430,6 +436,10 @@ class Shipper:
             missing.append("the checkpoint, which could not be written")
         if missing:
             raise Incomplete(f"not everything was shipped; missing: {'; '.join(missing)}. Run it again to go on from there")
+
+
+def _left(tailed: TailedFile) -> int:
+    return tailed.size - _delivered(tailed)
 
 
 def _delivered(tailed: TailedFile) -> int:
