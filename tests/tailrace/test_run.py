@@ -156,7 +156,7 @@ class TestRun:
         def run(ship: str, *words: str) -> Result:
             pretended = {"ship": ship, "parse": "import time; time.sleep(600)"}
             monkeypatch.setattr(
-                "tailrace.run.commands", lambda *_: {name: [sys.executable, "-c", code] for name, code in pretended.items()}
+                "tailrace.run.commands", lambda *_, **__: {name: [sys.executable, "-c", code] for name, code in pretended.items()}
             )
             return CliRunner().invoke(main, ["run", "--source", "ezcast", *words])
 

@@ -231,7 +231,8 @@ ACTIONS = st.lists(
         st.tuples(st.just("harvest")),
         st.tuples(st.just("restart")),
     ),
-    max_size=40,
+    min_size=20,
+    max_size=60,
 )
 
 
