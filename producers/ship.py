@@ -262,7 +262,8 @@ class Shipper:
             return True
         if self._once:
             self._finish(tailed)
-        elif tailed.gone and now_s - tailed.grown_s >= GONE_S:
+            return True  # others may be opened in its place at once
+        if tailed.gone and now_s - tailed.grown_s >= GONE_S:
             self._give_up(tailed)
         return bool(parts)
 

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable
 from hashlib import blake2b
@@ -131,6 +132,22 @@ def test_31_200_files_under_a_limit_of_100_descriptors_are_read_exactly_once(tmp
     store = Store(tmp_path / "state" / "ship")
     assert len(store.load()) == 200
     store.close()
+
+
+@pytest.mark.servers
+def test_31_a_backfill_with_nothing_to_do_waits_for_nothing_between_files(
+    ship: Ship, logs: Path, monkeypatch: pytest.MonkeyPatch, quick: Quick
+) -> None:
+    for module in ("ship", "registry"):
+        monkeypatch.setattr(f"producers.{module}.MAX_OPEN", 2)
+    for number in range(20):
+        (logs / f"{number}.log").write_bytes(event(number))
+    ship.once(make_source(logs / "*.log"))
+    quick("IDLE_S", 5.0)
+    began_s = time.monotonic()
+    ship.once(make_source(logs / "*.log"))
+    assert time.monotonic() - began_s < 10
+    shipped(ship, lines(0, 20))
 
 
 @pytest.mark.servers
