@@ -21,17 +21,7 @@ from schemas.heartbeat import Seal
 from schemas.source import Source
 
 State = Literal["not_started", "growing", "read", "sealed", "copy", "gone", "ignored", "unreadable"]
-
-MEANING: dict[State, str] = {
-    "not_started": "nothing of it is acknowledged",
-    "growing": "some of it is not acknowledged, or more is expected",
-    "read": "all of it is acknowledged, a newer file exists, and it has not been written for ship.seal_after",
-    "sealed": "read, and its lines, bytes and hash are on record",
-    "copy": "another file holds the same, and is the one that is read",
-    "gone": "no path names it any more",
-    "ignored": "it is empty, or older than the source's ignore_older: nothing of it is shipped",
-    "unreadable": "it cannot be opened, or its content is damaged",
-}
+"""What each means stands in the help of `tailrace files` (producers.files_cli)."""
 
 
 class FileState(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,7 +61,7 @@ def expose(samples: Iterable[Sample]) -> str:
     lines: list[str] = []
     for metric, found in by_metric.items():
         lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
-        lines += (f"{metric.name}{_labels(sample)} {sample.value:.17g}" for sample in found)
+        lines += (f"{metric.name}{_labels(sample)} {+sample.value!r}" for sample in found)
     return "\n".join([*lines, ""])
 
 

@@ -19,15 +19,19 @@ def test_samples_stand_together_below_help_and_type_with_labels_escaped() -> Non
     samples = [
         Sample(metrics.SHIP_FILE_SIZE, 12_345_678_901_234_567, ("a", "0f", 'C:\\new "file"\n')),
         Sample(metrics.SHIP_QUEUE, 0),
+        Sample(metrics.SHIP_CHECKPOINT_FAILED, True),
         Sample(metrics.SHIP_FILE_SIZE, 0.25, ("a", "1f", "caf\udce9")),
     ]
     assert expose(samples) == (
         "# HELP tailrace_ship_file_size_bytes Bytes of the file when last looked at\n"
         "# TYPE tailrace_ship_file_size_bytes gauge\n"
-        'tailrace_ship_file_size_bytes{source="a",file="0f",path="C:\\\\new \\"file\\"\\n"} 12345678901234568\n'
+        'tailrace_ship_file_size_bytes{source="a",file="0f",path="C:\\\\new \\"file\\"\\n"} 12345678901234567\n'
         'tailrace_ship_file_size_bytes{source="a",file="1f",path="caf?"} 0.25\n'
         "# HELP tailrace_ship_queue_records Records that wait for Kafka\n"
         "# TYPE tailrace_ship_queue_records gauge\n"
         "tailrace_ship_queue_records 0\n"
+        "# HELP tailrace_ship_checkpoint_failed 1 where the checkpoint could not be written last time\n"
+        "# TYPE tailrace_ship_checkpoint_failed gauge\n"
+        "tailrace_ship_checkpoint_failed 1\n"
     )
     assert expose([]) == ""
