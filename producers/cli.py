@@ -1,48 +1,110 @@
 """The command `tailrace ship`."""
 
 import signal
-import socket
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
+from types import FrameType
 
 import click
 
-from producers.checkpoint import Store
-from producers.progress import Progress
+from producers import figures, inventory
+from producers.checkpoint import Entry, Store, peek
+from producers.files_cli import folder, host, seal_after_s, table
+from producers.inventory import FileState
+from producers.monitor import Answers, Monitor
+from producers.notice import noticing
+from producers.progress import Progress, size
 from producers.publish import Publisher
+from producers.recover import recover as recovered
+from producers.reload import Reloader
 from producers.ship import Shipper
 from schemas.source import Source
 from tailrace import kafka, options
-from tailrace.settings import Settings
+from tailrace.errors import TailraceError
+from tailrace.metrics import expose
+from tailrace.settings import Settings, load
 from tailrace.sources import load_sources
 
 
 @click.command()
 @click.option("--once", is_flag=True, help="Ship what is there now and end: exit code 0 only if all of it is acknowledged.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be shipped of each file, and change nothing; Kafka is asked with --recover only."
+)
+@click.option("--recover", is_flag=True, help="The state folder was lost: begin after what Kafka holds of this host's files.")
 @options.sources
 @options.wait
 @options.pass_settings
-def ship(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: float) -> None:
+def ship(settings: Settings, once: bool, dry_run: bool, recover: bool, source_names: tuple[str, ...], wait_s: float) -> None:
     """Tail the files of the sources and publish their records to Kafka.
 
-    Goes on where it was stopped: the checkpoint in state_dir/ship covers acknowledged bytes only. SIGTERM and Ctrl-C end it
-    cleanly, with what was read delivered.
+    Goes on where it was stopped: the checkpoint in state_dir/ship covers acknowledged bytes only. SIGTERM and Ctrl-C end it cleanly, with
+    what was read delivered. SIGHUP reads the configuration again and takes over the sources' paths and exclude, and of [ship] the rate
+    limits, log_level and seal_after; one that is wrong is refused, and the old one stays.
+
+    --recover reads the raw topics and needs a state folder without checkpoints. With --dry-run it says what would be left to ship.
     """
     names = options.chosen(settings, source_names)
     sources = list(load_sources(settings, names).values())
-    with closing(Store(Path(settings.state_dir) / "ship")) as store:
+    seal_after_s(settings)  # a wrong one is told before anything begins
+    if dry_run:
+        entries = _recover(settings, names, peek(folder(settings)), wait_s) if recover else peek(folder(settings))
+        _show_plan(inventory.take(sources, host(settings), entries, seal_after_s(settings)))
+        return
+    with closing(Store(folder(settings))) as store:
         kafka.ensure_topics(kafka.connect(settings.kafka, wait_s), settings.kafka, names)
-        run(settings, sources, store, once=once)
+        if recover and not store.save(_recover(settings, names, store.load(), wait_s)):
+            raise TailraceError(f"cannot write the checkpoint in {folder(settings)}")
+        run(settings, sources, store, once=once, load=_loader(names))
 
 
-def run(settings: Settings, sources: list[Source], store: Store, *, once: bool) -> None:
-    """Ship until stopped by a signal, or with `once` until all is acknowledged. Topics exist."""
+def run(settings: Settings, sources: list[Source], store: Store, *, once: bool, load: Callable[[], Settings] | None = None) -> None:
+    """Ship until stopped by a signal, or with `once` until all is acknowledged. Topics exist. `load` reads the settings again."""
+    reloader = Reloader(settings, load) if load else None
     publisher = Publisher(settings.kafka, lambda: shipper.stopping)
-    shipper = Shipper(sources, settings.host or socket.gethostname(), publisher, store, once=once)
-    before = {number: signal.signal(number, lambda *_: shipper.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    shipper = Shipper(sources, host(settings), publisher, store, once=once, settings=settings.ship, reloader=reloader)
+    with ExitStack() as stack:
+        stack.callback(publisher.close)
+        for number, act in ((signal.SIGTERM, shipper.stop), (signal.SIGINT, shipper.stop), (signal.SIGHUP, shipper.reload)):
+            stack.callback(signal.signal, number, signal.signal(number, _handler(act)))
+        if settings.ship.monitor:
+            answers = Answers(lambda: expose(figures.samples(shipper)), lambda: figures.health(shipper))
+            stack.callback(Monitor(settings.ship.monitor, answers).stop)
+        if not once:
+            stack.enter_context(noticing([path for source in sources for path in source.settings.paths], shipper.look))
         shipper.run(Progress() if once else None)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        publisher.close()
+
+
+def _handler(act: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
+    return lambda *_: act()
+
+
+def _loader(names: Sequence[str]) -> Callable[[], Settings]:
+    """Reads the configuration of this command again. Raises ConfigError where it could not be started with."""
+    path: Path | None = click.get_current_context().find_root().obj
+
+    def again() -> Settings:
+        settings = load(path)
+        load_sources(settings, [name for name in names if name in settings.sources])
+        return settings
+
+    return again
+
+
+def _recover(settings: Settings, names: Sequence[str], known: Sequence[Entry], wait_s: float) -> list[Entry]:
+    if known:
+        raise TailraceError(
+            f"{folder(settings)} holds a checkpoint of {len(known)} files: --recover is for one that was lost; start without it, "
+            "or move the folder away first"
+        )
+    kafka.connect(settings.kafka, wait_s)
+    return recovered(settings.kafka, names, host(settings))
+
+
+def _show_plan(states: Sequence[FileState]) -> None:
+    heading = ("source", "path", "from byte", "bytes to ship", "state", "")
+    rows = [(one.source, one.path, f"{one.acknowledged:,}", f"{one.lag:,}", one.state, one.note) for one in states if one.state != "gone"]
+    table(heading, rows, right={2, 3})
+    more = [one for one in states if one.lag and one.state in ("not_started", "growing")]
+    click.echo(f"{len(more)} of {len(rows)} files have something to ship: {size(sum(one.lag for one in more))}")

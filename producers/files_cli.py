@@ -45,6 +45,7 @@ def files(
     sealed       read, and its lines, bytes and hash are on record
     copy         another file, which is the one that is read, holds the same
     gone         no path names it any more
+    ignored      it is empty, or older than the source's ignore_older
     unreadable   it cannot be opened, or its content is damaged
 
     --all shows what the producers of all hosts say: also the offset read, the age of each heartbeat, and for each source the completeness

@@ -20,17 +20,8 @@ from producers.seal import SLICE_BYTES, Complete
 from schemas.heartbeat import Seal
 from schemas.source import Source
 
-State = Literal["not_started", "growing", "read", "sealed", "copy", "gone", "unreadable"]
-
-MEANING: dict[State, str] = {
-    "not_started": "nothing of it is acknowledged",
-    "growing": "some of it is not acknowledged, or more is expected",
-    "read": "all of it is acknowledged, a newer file exists, and it has not been written for ship.seal_after",
-    "sealed": "read, and its lines, bytes and hash are on record",
-    "copy": "another file holds the same, and is the one that is read",
-    "gone": "no path names it any more",
-    "unreadable": "it cannot be opened, or its content is damaged",
-}
+State = Literal["not_started", "growing", "read", "sealed", "copy", "gone", "ignored", "unreadable"]
+"""What each means stands in the help of `tailrace files` (producers.files_cli)."""
 
 
 class FileState(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +54,8 @@ def take(sources: Sequence[Source], host: str, entries: Sequence[Entry], seal_af
         states += (_followed(tailed, complete, known.get(tailed.place.file)) for tailed in followed)
         states += (_copy(source, copy, of, complete) for copy, of in registry.copies(source))
         states += (_unreadable(source, file, why) for file in found if (why := registry.unreadable.get(file.path)))
+        told = {state.path for state in states if state.source == source.name}
+        states += (_ignored(source, file) for file in found if file.path not in told)
         states += (_gone(known[file]) for file in known.keys() - {tailed.place.file for tailed in followed})
         for tailed in followed:
             tailed.reader.close()
@@ -135,6 +128,12 @@ def _unreadable(source: Source, file: Found, why: str) -> FileState:
     return FileState(
         source=source.name, path=file.path, file="", size=file.size, acknowledged=0, lag=file.size,
         state="unreadable", safe_to_delete=False, note=why,
+    )  # fmt: skip
+
+
+def _ignored(source: Source, file: Found) -> FileState:
+    return FileState(
+        source=source.name, path=file.path, file="", size=file.size, acknowledged=0, lag=0, state="ignored", safe_to_delete=False
     )  # fmt: skip
 
 

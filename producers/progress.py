@@ -1,5 +1,6 @@
-"""How far a backfill is: one live line on a terminal, a plain line every few seconds elsewhere."""
+"""How far a backfill is: one live line on a terminal; elsewhere a few plain lines now and then, with the files that have most to go."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -9,12 +10,22 @@ _LIVE_S = 0.2
 _PLAIN_S = 5.0
 
 
+class FileCounts(NamedTuple):
+    path: str
+    first: int
+    """Bytes that earlier runs have shipped."""
+    acknowledged: int
+    total: int
+
+
 class Counts(NamedTuple):
     acknowledged: int
     """Bytes."""
     total: int
     records: int
     files: int
+    longest: tuple[FileCounts, ...] = ()
+    """Unfinished files that have most to go, the longest first."""
 
 
 class Progress:
@@ -36,8 +47,14 @@ class Progress:
         if now_s - self._shown_s < (_LIVE_S if self._live else _PLAIN_S):
             return
         self._shown_s = now_s
-        line = self._line(count(), now_s)
-        self._out.write(f"\r\x1b[K{line}" if self._live else f"{line}\n")
+        counts = count()
+        line = self._line(counts, now_s)
+        files = [self._file(file, now_s) for file in counts.longest]
+        if self._live:
+            whole = "; ".join([line, *files[:1]])
+            self._out.write(f"\r\x1b[K{whole[: shutil.get_terminal_size().columns - 1]}")
+        else:
+            self._out.write("\n  ".join([line, *files]) + "\n")
         self._out.flush()
 
     def end(self, counts: Counts) -> None:
@@ -48,14 +65,28 @@ class Progress:
 
     def _line(self, counts: Counts, now_s: float) -> str:
         elapsed_s = max(now_s - self._began_s, 1e-3)
-        rate = (counts.acknowledged - self._first) / elapsed_s
-        left_s = (counts.total - counts.acknowledged) / rate if rate else 0.0
-        share = counts.acknowledged / counts.total if counts.total else 1.0
-        eta = f", {clock(left_s)} left" if left_s >= 1 else ""
+        rate, eta = _pace(counts.acknowledged - self._first, counts.total - counts.acknowledged, elapsed_s)
         return (
-            f"{share:4.0%} {size(counts.acknowledged)} of {size(counts.total)} in {counts.files:,} files, {counts.records:,} records, "
-            f"{rate / 1e6:.1f} MB/s, {clock(elapsed_s)}{eta}"
+            f"{_share(counts.acknowledged, counts.total)} in {counts.files:,} files, {counts.records:,} records, "
+            f"{rate}, {clock(elapsed_s)}{eta}"
         )
+
+    def _file(self, file: FileCounts, now_s: float) -> str:
+        elapsed_s = max(now_s - self._began_s, 1e-3)
+        rate, eta = _pace(file.acknowledged - file.first, file.total - file.acknowledged, elapsed_s)
+        return f"{file.path}: {_share(file.acknowledged, file.total).lstrip()}, {rate}{eta}"
+
+
+def _share(acknowledged: int, total: int) -> str:
+    share = acknowledged / total if total else 1.0
+    return f"{share:4.0%} {size(acknowledged)} of {size(total)}"
+
+
+def _pace(done: int, left: int, elapsed_s: float) -> tuple[str, str]:
+    """Speed so far, and what is left at that speed, where that is a second or more."""
+    rate = done / elapsed_s
+    left_s = left / rate if rate else 0.0
+    return f"{rate / 1e6:.1f} MB/s", f", {clock(left_s)} left" if left_s >= 1 else ""
 
 
 def size(count: float) -> str:

@@ -78,6 +78,10 @@ class Publisher:
         self._failure: TailraceError | None = None
         self._suspects: list[tuple[Any, Batch]] = []
         self._partitions: dict[str, int] = {}
+        self.dead_letters = 0
+        """Sent since the start."""
+        self.errors = 0
+        """Reported by the client since the start; lost connections mostly."""
         conf = producer_config(
             kafka,
             queue_buffering_max_messages=QUEUE_RECORDS,
@@ -85,6 +89,11 @@ class Publisher:
             error_cb=self._on_error,
         )
         self._producer = Producer({**conf, **overrides})
+
+    @property
+    def queued(self) -> int:
+        """Records, heartbeats included, that are not delivered yet."""
+        return len(self._producer)
 
     def partitions(self, source: str) -> int:
         """Of the source's raw topic, asked once, for as long as Kafka is away.
@@ -207,6 +216,7 @@ class Publisher:
             elif self._failure is None:
                 self._failure = self._error(error, name)
 
+        self.dead_letters += 1
         self._produce_when_room(name, letter.payload, letter.key, -1, delivered, headers=letter.headers())
 
     def _send_alone(self, message: Any, batch: Batch) -> None:
@@ -245,6 +255,7 @@ class Publisher:
             self._failure = self._error(error, message.topic())
 
     def _on_error(self, error: KafkaError) -> None:
+        self.errors += 1
         if error.fatal() or error.code() in _FORBIDDEN:
             self._failure = self._failure or self._error(error, "")
 

@@ -77,6 +77,8 @@ class TailedFile:
 
     def __post_init__(self) -> None:
         self.prefix = key_prefix(self.place)
+        self.resumed = self.acknowledged
+        """What earlier runs have shipped."""
 
     @property
     def size(self) -> int:

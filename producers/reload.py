@@ -37,6 +37,12 @@ class Reloader:
         """`load` reads the configuration again; raises what `tailrace.settings.load` raises."""
         self._in_force = settings
         self._load = load
+        self._level = logging.getLogger().level
+        """As --log-level says."""
+        self._set_level(settings.ship)
+
+    def _set_level(self, ship: config.Ship) -> None:
+        logging.getLogger().setLevel(ship.log_level.upper() if ship.log_level else self._level)
 
     def __call__(self, sources: Sequence[Source]) -> Reloaded | None:
         """What is in force from now on; None where the new configuration is refused."""
@@ -52,6 +58,7 @@ class Reloader:
         ship = msgspec.structs.replace(self._in_force.ship, **{key: getattr(new.ship, key) for key in _LIVE_SHIP})
         blocks = {source.name: _block(self._in_force, new, source.name) for source in sources}
         self._in_force = msgspec.structs.replace(self._in_force, ship=ship, sources={**self._in_force.sources, **blocks})
+        self._set_level(ship)
         log.info("the configuration was read again")
         return Reloaded(ship, [replace(source, settings=blocks[source.name]) for source in sources])
 

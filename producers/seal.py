@@ -81,7 +81,8 @@ class Sealer:
 
     def __init__(self, after_s: float) -> None:
         self.after_s = after_s
-        self._waiting: list[TailedFile] = []
+        self._waiting: dict[TailedFile, None] = {}
+        """In order; a dictionary, since with thousands of files each is looked up at each look."""
         self._work: _Work | None = None
         self._refused: set[_Version] = set()
         """Files that could not be sealed as they are; when they change they are tried again."""
@@ -97,8 +98,8 @@ class Sealer:
         for tailed in present:
             if tailed.sealed and tailed.reader.position != tailed.sealed.bytes:
                 tailed.sealed = None
-            if complete(tailed.found.mtime_ns) and self._is_shipped(tailed) and tailed not in self._waiting:
-                self._waiting.append(tailed)
+            if complete(tailed.found.mtime_ns) and self._is_shipped(tailed):
+                self._waiting[tailed] = None
 
     def _is_shipped(self, tailed: TailedFile) -> bool:
         return (
@@ -127,7 +128,7 @@ class Sealer:
 
     def _begin(self) -> bool:
         while self._waiting:
-            tailed = self._waiting.pop()
+            tailed, _ = self._waiting.popitem()
             try:
                 self._work = _Work(tailed)
             except OSError:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from heapq import nlargest
 from itertools import count
 from zlib import crc32
 
@@ -17,7 +18,7 @@ from producers.checkpoint import Store
 from producers.content import Replaced
 from producers.discovery import find
 from producers.heartbeats import Heart, now_ms
-from producers.progress import Counts, Progress, size
+from producers.progress import Counts, FileCounts, Progress, size
 from producers.publish import Batch, Publisher, Stopped
 from producers.reader import Part, Records, TooLarge
 from producers.registry import ENDS_EARLY, MAX_OPEN, Registry, TailedFile
@@ -47,6 +48,9 @@ GONE_S = 60.0
 
 BACKLOG_NS = 86_400 * 10**9
 """A file that was last written so long ago is backlog, read after all older files. In a backfill every file is."""
+
+LONGEST = 3
+"""So many files of a backfill are named, those that have most to go."""
 
 FLUSH_S = 10.0
 """A stop waits this long for deliveries; supervisors kill after 30 s or more."""
@@ -83,6 +87,10 @@ class Shipper:
         self._stop = False
         self._records = 0
         self._changed = True
+        self.saved = True
+        """The last checkpoint could be written."""
+        self.moved_s = time.monotonic()
+        """When the queue was empty or something was acknowledged."""
         self._due = dict.fromkeys(("scan", "checkpoint", "heartbeat", "seal", "status"), 0.0)
         self._last_status = (time.monotonic(), 0)
 
@@ -90,9 +98,38 @@ class Shipper:
         """Asks `run` to end; for signal handlers."""
         self._stop = True
 
+    def look(self) -> None:
+        """Asks `run` to look for files now; from any thread."""
+        self._due["scan"] = 0.0
+
     def reload(self) -> None:
         """Asks `run` to take over what its reloader says; for signal handlers."""
         self._reload_asked = True
+
+    # Figures, for other threads (producers.figures)
+
+    @property
+    def publisher(self) -> Publisher:
+        return self._publisher
+
+    @property
+    def records(self) -> int:
+        """Acknowledged since the start."""
+        return self._records
+
+    def files(self) -> list[TailedFile]:
+        return list(self._registry.files)
+
+    def watermarks(self) -> dict[str, int]:
+        """By source, milliseconds since 1970; 0: not known yet."""
+        return {name: heart.shipped_ms for name, heart in self._hearts.items()}
+
+    def unreadable(self) -> int:
+        """How many files were found and could not be opened."""
+        return sum(map(os.path.lexists, list(self._registry.unreadable)))
+
+    def throttled_s(self) -> float:
+        return self._throttle.wait_s()
 
     @property
     def stopping(self) -> bool:
@@ -135,6 +172,8 @@ class Shipper:
             moved = self._round(now_s) or self._sealer.step()
             self._publisher.poll(0 if moved else min(IDLE_S, self._throttle.wait_s() or IDLE_S))
             self._settle()
+            if not self._publisher.queued:
+                self.moved_s = now_s
             if self._is_due("checkpoint", CHECKPOINT_S, now_s) and self._changed:
                 self._save()
             if self._is_due("heartbeat", HEARTBEAT_S, now_s):
@@ -235,7 +274,8 @@ class Shipper:
             return True
         if self._once:
             self._finish(tailed)
-        elif tailed.gone and now_s - tailed.grown_s >= GONE_S:
+            return True  # others may be opened in its place at once
+        if tailed.gone and now_s - tailed.grown_s >= GONE_S:
             self._give_up(tailed)
         return bool(parts)
 
@@ -324,14 +364,16 @@ class Shipper:
             if tailed.batches and (records := tailed.settle()):
                 self._records += records
                 self._changed = True
+                self.moved_s = time.monotonic()
 
     def _save(self) -> bool:
         saved = self._store.save(self._registry.entries())
+        self.saved = saved
         self._changed = not saved
         return saved
 
     def _beat(self, everything: bool = False, stopped: bool = False) -> None:
-        unreadable = sum(map(os.path.lexists, self._registry.unreadable))
+        unreadable = self.unreadable()
         for source in self._sources:
             heart = self._hearts[source.name]
             records = heart.beat(
@@ -366,7 +408,9 @@ class Shipper:
         present = [file for file in self._registry.files if not file.replaced]
         done = sum(_delivered(file) for file in present)
         total = sum(file.size for file in present)
-        return Counts(done, total, self._records, len(present))
+        left = nlargest(LONGEST, (file for file in present if _left(file)), key=_left)
+        longest = tuple(FileCounts(file.found.path, file.resumed, _delivered(file), file.size) for file in left)
+        return Counts(done, total, self._records, len(present), longest)
 
     def _say_what_was_found(self) -> None:
         for source in self._sources:
@@ -410,6 +454,10 @@ class Shipper:
 def _age(file: TailedFile) -> tuple[int, str]:
     """Sorts the oldest first. Files that were copied have one time; their names often tell their days."""
     return file.found.mtime_ns, file.found.path
+
+
+def _left(tailed: TailedFile) -> int:
+    return tailed.size - _delivered(tailed)
 
 
 def _delivered(tailed: TailedFile) -> int:

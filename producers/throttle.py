@@ -18,26 +18,35 @@ class Throttle:
         self._records_per_s, self._bytes_per_s = records_per_s, bytes_per_s
 
     def change(self, records_per_s: float, bytes_per_s: float) -> None:
-        self._melt()
+        self._records, self._bytes = self._debts()
+        self._at_s = self._clock()
         self._records_per_s, self._bytes_per_s = records_per_s, bytes_per_s
 
     def spend(self, records: int, size: int) -> None:
         """These were sent; `size` in bytes."""
-        self._melt()
-        self._records += records if self._records_per_s else 0
-        self._bytes += size if self._bytes_per_s else 0
+        if self.is_off:
+            return
+        owed_records, owed_bytes = self._debts()
+        self._at_s = self._clock()
+        self._records, self._bytes = owed_records + records, owed_bytes + size
+
+    @property
+    def is_off(self) -> bool:
+        return not (self._records_per_s or self._bytes_per_s)
 
     def wait_s(self) -> float:
-        """How long nothing more may be sent; 0 where something may."""
-        if not (self._records_per_s or self._bytes_per_s):
+        """How long nothing more may be sent; 0 where something may. Changes nothing, so other threads may ask."""
+        if self.is_off:
             return 0.0
-        self._melt()
-        by_records = self._records / self._records_per_s if self._records_per_s else 0.0
-        by_bytes = self._bytes / self._bytes_per_s if self._bytes_per_s else 0.0
+        owed_records, owed_bytes = self._debts()
+        by_records = owed_records / self._records_per_s if self._records_per_s else 0.0
+        by_bytes = owed_bytes / self._bytes_per_s if self._bytes_per_s else 0.0
         return max(by_records, by_bytes)
 
-    def _melt(self) -> None:
-        now_s = self._clock()
-        elapsed_s, self._at_s = now_s - self._at_s, now_s
-        self._records = max(0.0, self._records - elapsed_s * self._records_per_s) if self._records_per_s else 0.0
-        self._bytes = max(0.0, self._bytes - elapsed_s * self._bytes_per_s) if self._bytes_per_s else 0.0
+    def _debts(self) -> tuple[float, float]:
+        """Records and bytes that are owed now; none of what is not limited."""
+        elapsed_s = self._clock() - self._at_s
+        return (
+            max(0.0, self._records - elapsed_s * self._records_per_s) if self._records_per_s else 0.0,
+            max(0.0, self._bytes - elapsed_s * self._bytes_per_s) if self._bytes_per_s else 0.0,
+        )

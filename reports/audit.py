@@ -12,11 +12,12 @@ from contextlib import closing
 from confluent_kafka import Message
 from elasticsearch import Elasticsearch
 
-from reports import disk, index
+from reports import disk, index, seals
 from reports.coverage import altered, between, identify, lacking, torn_bytes
 from reports.findings import NAMED, FileAudit, Named, Problem, SourceAudit, totals
 from reports.ledger import Account, Fate, Ledger, Parse
 from schemas.event import Dead, Parsed
+from schemas.heartbeat import Seal
 from schemas.localtime import LocalClock
 from schemas.place import Place, is_file, split_key
 from schemas.source import Source
@@ -61,7 +62,11 @@ class _Audit:
         self.settings, self.client, self.say = settings, client, say
         self.source = load_source(settings, name)
         self.indices = index.pattern(settings, name)
-        self.raw, self.dead = (TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "dead"))
+        self.raw, self.dead, self.files = (
+            TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "dead", "files")
+        )
+        self.seals: dict[str, seals.Sealed] = {}
+        """Of complete files, by file id."""
         self.parse = _parser(self.source)
         self.ledger = Ledger(self.parse)
         self.no_place: set[tuple[str, int, int]] = set()
@@ -71,6 +76,7 @@ class _Audit:
 
     def run(self, allow_lag: bool, settle_s: float) -> SourceAudit:
         try:
+            self.seals = seals.newest(self.files.records())
             files = list(self._read_disk())
             for place, offset, value in self._placed(self.raw, "raw records"):
                 self.ledger.record(place, offset, value)
@@ -78,6 +84,7 @@ class _Audit:
         finally:
             self.raw.close()
             self.dead.close()
+            self.files.close()
         audits = self._compare(files, allow_lag)
         self._name_events({audit.file: audit.path for audit in audits})
         unexplained = self.counts["foreign"] + self.counts["no_place"] + self.counts["unreadable"]
@@ -174,22 +181,24 @@ class _Audit:
         audits, seen = [], set()
         for found in sorted(files, key=lambda file: -file.size):
             id = identify(found, namesakes[found.head], self.ledger.accounts)
-            if id in seen:
-                continue  # a copy, whole or in part
+            if id in seen or (id not in self.ledger.accounts and disk.is_old(found.path, self.source.ignore_older_s)):
+                continue  # a copy, whole or in part; or left alone
             seen.add(id)
             audits.append(self._audit_file(id, found, fates, dead[id]))
-        audits += [self._audit_file(id, None, fates, dead[id]) for id in self.ledger.accounts.keys() - seen]
+        audits += [self._audit_file(id, None, fates, dead[id]) for id in (self.ledger.accounts.keys() | self.seals.keys()) - seen]
         for audit in audits:
-            lost = audit.missing + audit.double + audit.dead_letters_missing + audit.altered + audit.missing_bytes
+            lost = audit.missing + audit.double + audit.dead_letters_missing + audit.altered + audit.missing_bytes + audit.seals_broken
             audit.clean = not lost and (allow_lag or not audit.not_shipped_bytes)
         return audits
 
     def _audit_file(self, id: str, found: disk.DiskFile | None, fates: dict[str, Counter[Fate]], dead: set[int]) -> FileAudit:
         account = self.ledger.accounts.get(id)
+        sealed = self.seals.get(id)
+        known = account.place if account else sealed
         audit = FileAudit(
-            path=found.path if found else account.place.path if account else "",
+            path=found.path if found else known.path if known else "",
             file=id,
-            host=account.place.host if account else None,
+            host=known.host if known else None,
             on_disk=found is not None,
             bytes=found.size if found else None,
             records=len(found.starts) if found else None,
@@ -208,10 +217,28 @@ class _Audit:
             for offset in account.conflicting:
                 self._name(Named("conflicting", file=id, path=audit.path, offset=offset))
         self._cover(audit, found, account, dead)
+        if found and sealed:
+            self._check_seal(audit, sealed.seal)
         return audit
 
+    def _check_seal(self, audit: FileAudit, seal: Seal) -> None:
+        try:
+            now = seals.digest(audit.path, seal.bytes)
+        except OSError as error:
+            self._name(Named("unreadable", path=audit.path, message=error.strerror))
+            return
+        if now != seal:
+            audit.seals_broken = 1
+            told = (
+                f"{now.bytes:,} of {seal.bytes:,} bytes, {now.lines:,} of {seal.lines:,} lines, SHA-256 {now.hash} in place of {seal.hash}"
+            )
+            self._name(Named("seal_broken", file=audit.file, path=audit.path, message=told))
+
     def _cover(self, audit: FileAudit, found: disk.DiskFile | None, account: Account | None, dead: set[int]) -> None:
-        """Which bytes of the file Kafka lacks. A record that is a dead letter only (too large for Kafka) is accounted for."""
+        """Which bytes of the file Kafka lacks. A record that is a dead letter only (too large for Kafka) is accounted for.
+
+        What was sealed had been acknowledged, so none of it is on its way.
+        """
         if not is_file(audit.path):
             return
         spans = account.spans() if account else []
@@ -223,7 +250,10 @@ class _Audit:
                 self._name(Named("altered", file=audit.file, path=audit.path, offset=offset))
         else:
             gaps = between(spans, dead)
-        shipped_end = max([end for _, end in spans[-1:]] + [offset + 1 for offset in dead], default=0)
+        sealed_end = self.seals[audit.file].seal.bytes if audit.file in self.seals else 0
+        if not found and sealed_end > (last := spans[-1][1] if spans else 0) and last not in dead:
+            gaps.append((last, sealed_end))
+        shipped_end = max([end for _, end in spans[-1:]] + [offset + 1 for offset in dead] + [sealed_end])
         for start, end in gaps:
             lag = end > shipped_end
             audit.not_shipped_bytes += (end - start) * lag

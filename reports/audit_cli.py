@@ -125,6 +125,7 @@ def _verdict(found: SourceAudit) -> str:
         "events double": sums["double"],
         "dead letters missing": sums["dead_letters_missing"],
         "records altered": sums["altered"],
+        "seals broken": sums["seals_broken"],
         "bytes missing in Kafka": sums["missing_bytes"],
         "bytes not shipped yet": sums["not_shipped_bytes"],
         "foreign documents": found.foreign,

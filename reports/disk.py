@@ -7,6 +7,7 @@ import glob
 import gzip
 import os
 import re
+import time
 import zlib
 from array import array
 from collections.abc import Iterator
@@ -56,11 +57,19 @@ def paths(settings: SourceSettings) -> list[str]:
     return list(found.values())
 
 
+def is_old(path: str, ignore_older_s: float | None) -> bool:
+    """Whether producers leave the file alone, if they have not shipped any of it. One that is gone is not old."""
+    try:
+        return ignore_older_s is not None and time.time() - os.stat(path).st_mtime > ignore_older_s
+    except OSError:
+        return False
+
+
 def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
     """Raises OSError for a file that cannot be read, broken or incomplete compressed data included."""
     starts, ends, checksums = array("q"), array("q"), array("I")
     beginning, size, hole = b"", 0, 0
-    with _content(path) as file:
+    with content(path) as file:
         hole, rest = _over_hole(file)
         for at, buffer, cuts in _blocks(file, rest, record_start):
             base = hole + at
@@ -77,7 +86,7 @@ def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
 
 
 @contextmanager
-def _content(path: str) -> Iterator[BinaryIO]:
+def content(path: str) -> Iterator[BinaryIO]:
     """The bytes that were written to a file, compressed or not."""
     with Path(path).open("rb") as file:
         if not is_gzip(file.read(len(GZIP))):

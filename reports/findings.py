@@ -9,12 +9,23 @@ NAMED = 10
 """Of each problem, this many are named; all are counted."""
 
 Problem = Literal[
-    "hole", "not_shipped", "altered", "conflicting", "missing", "double", "dead_letter_missing", "foreign", "no_place", "unreadable"
+    "hole",
+    "not_shipped",
+    "seal_broken",
+    "altered",
+    "conflicting",
+    "missing",
+    "double",
+    "dead_letter_missing",
+    "foreign",
+    "no_place",
+    "unreadable",
 ]
 
 MEANING: dict[Problem, str] = {
     "hole": "bytes of the file that are in no record of Kafka, before others that are",
     "not_shipped": "bytes at the end of the file that Kafka does not hold yet",
+    "seal_broken": "a file that was complete and now holds other bytes, or fewer",
     "altered": "a record whose bytes in Kafka are not those of the file",
     "conflicting": "records of the same place whose bytes differ",
     "missing": "an event that is neither in the index nor a dead letter",
@@ -63,6 +74,8 @@ class FileAudit(msgspec.Struct, kw_only=True):
     double: int = 0
     dead_letters_missing: int = 0
     altered: int = 0
+    seals_broken: int = 0
+    """1 where the file was sealed as complete and has other bytes now, or fewer."""
     missing_bytes: int = 0
     """In holes."""
     not_shipped_bytes: int = 0

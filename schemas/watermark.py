@@ -12,6 +12,8 @@ heartbeats; a clock that is ahead of the reader's is not believed beyond it.
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import msgspec
+
 from schemas.heartbeat import HostBeat
 
 STALE_MS = 60_000
@@ -51,7 +53,7 @@ def shipped_by_host(looked_ms: int, marks: Iterable[Mark], *, unreadable: int, b
     return max(now_ms, before_ms)
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, frozen=True):
     host: str
     why: str
 

@@ -15,7 +15,7 @@ import msgspec
 from schemas.source import Source, SourceSettings
 from tailrace.errors import ConfigError
 from tailrace.options import pass_settings
-from tailrace.settings import Settings, find_file, origins, secret
+from tailrace.settings import Settings, find_file, origins, seconds, secret
 from tailrace.sources import load_source
 
 SECRETS = {("kafka", "sasl_password"), ("elasticsearch", "password"), ("elasticsearch", "api_key")}
@@ -90,6 +90,10 @@ def find(settings: Settings) -> Iterator[Finding]:
     for name, block in settings.sources.items():
         yield from _unreadable(block.solr_password_file, f"sources.{name}.solr_password_file")
     yield from _state(Path(settings.state_dir))
+    try:
+        seconds(settings.ship.seal_after, "ship.seal_after")
+    except ConfigError as error:
+        yield Finding("error", error.message)
     for name, block in settings.sources.items():
         yield from _source(settings, name, block)
 

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import click
 
@@ -16,6 +16,9 @@ from tailrace.supervisor import Supervisor
 
 PLAIN_EVERY_S = {True: 5.0, False: 60.0}
 """In a pipe, by --once: a person waits for a backfill, but a journal keeps what a service says."""
+
+PRODUCERS = {"ship", "harvest"}
+"""Processes that end by themselves in a backfill."""
 
 
 @click.command()
@@ -36,7 +39,7 @@ PLAIN_EVERY_S = {True: 5.0, False: 60.0}
 )
 @options.pass_settings
 def run(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: float, timeout_s: float, workers: int) -> None:
-    """Ship, stream and sink on this machine under one supervisor, which restarts what dies.
+    """Ship, stream and sink on this machine under one supervisor, which restarts what dies; and harvest, where a source has a Solr core.
 
     Runs until SIGTERM or Ctrl-C, and then stops everything. With --once it is a backfill: it ships what the files hold now, follows
     it to the index, and ends.
@@ -48,10 +51,11 @@ def run(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: f
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     started = time.monotonic()
     with Display("tailrace run", PLAIN_EVERY_S[once]) as display, Monitor(settings, names) as monitor:
-        supervisor = Supervisor(commands(names, wait_s, workers, once), environment, display.say, once={"ship"} if once else ())
+        processes = commands(names, wait_s, workers, once, cores=[name for name in names if settings.sources[name].solr_url])
+        supervisor = Supervisor(processes, environment, display.say, once=PRODUCERS & processes.keys() if once else ())
         backfill = Backfill(timeout_s) if once else None
         with Watch(monitor) as watch, supervisor:
-            finished = supervisor.run(_looking(supervisor, watch, display, backfill))
+            finished = supervisor.run(_looking(supervisor, watch, display, backfill, PRODUCERS & processes.keys()))
         if backfill is None:
             return
         if not finished:
@@ -59,7 +63,7 @@ def run(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: f
         monitor.refresh()
         final = monitor.look()
         display.show(rows(final, Rates(), time.monotonic()), at_once=True)
-    if supervisor.ended("ship") != 0:
+    if any(supervisor.ended(name) != 0 for name in PRODUCERS & processes.keys()):
         raise Incomplete("not everything could be shipped (see above); all that was shipped is searchable or a dead letter")
     dead = final.dead.total()
     click.echo(
@@ -69,17 +73,24 @@ def run(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: f
     )
 
 
-def commands(names: Sequence[str], wait_s: float, workers: int, once: bool) -> dict[str, list[str]]:
-    """The processes of a run, by name, with this command's own --config and --log-level."""
+def commands(names: Sequence[str], wait_s: float, workers: int, once: bool, *, cores: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The processes of a run, by name, with this command's own --config and --log-level. `cores`: those of the sources to harvest."""
     root = click.get_current_context().find_root()
     config = ["--config", str(root.obj)] if root.obj else []
     tailrace = [sys.executable, "-m", "tailrace.cli", *config, "--log-level", root.params.get("log_level", "info")]
-    shared = [*(word for name in names for word in ("--source", name)), "--wait", f"{wait_s}s"]
-    found = {"ship": [*tailrace, "ship", *(["--once"] if once else []), *shared]}
+    shared = [*_chosen(names), "--wait", f"{wait_s}s"]
+    ends = ["--once"] if once else []
+    found = {"ship": [*tailrace, "ship", *ends, *shared]}
+    if cores:
+        found["harvest"] = [*tailrace, "harvest", *ends, *_chosen(cores), "--wait", f"{wait_s}s"]
     for name, words in (("parse", ["stream", "parse"]), ("sessionize", ["stream", "sessionize"]), ("sink", ["sink"])):
         for number in range(1, workers + 1):
             found[name if number == 1 else f"{name}-{number}"] = [*tailrace, *words, *shared]
     return found
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    return [word for name in names for word in ("--source", name)]
 
 
 class Backfill:
@@ -118,7 +129,9 @@ def _where(progress: Progress | None) -> str:
     return progress.missing() or "all that was shipped so far is through"
 
 
-def _looking(supervisor: Supervisor, watch: Watch, display: Display, backfill: Backfill | None) -> Callable[[], bool]:
+def _looking(
+    supervisor: Supervisor, watch: Watch, display: Display, backfill: Backfill | None, producers: Collection[str]
+) -> Callable[[], bool]:
     """What the supervisor asks twice a second: show the figures, and say whether to end."""
     rates = Rates()
 
@@ -126,6 +139,7 @@ def _looking(supervisor: Supervisor, watch: Watch, display: Display, backfill: B
         now = time.monotonic()
         if watch.latest is not None or watch.failure:
             display.show(rows(watch.latest, rates, now) if watch.latest else [], watch.failure or "")
-        return backfill is not None and backfill.over(supervisor.ended("ship") is not None, watch.latest, now)
+        shipped = backfill is not None and all(supervisor.ended(name) is not None for name in producers)
+        return backfill is not None and backfill.over(shipped, watch.latest, now)
 
     return look

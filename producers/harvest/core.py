@@ -9,6 +9,7 @@ from producers.harvest.solr import Address
 from producers.harvest.window import Window
 from producers.publish import Batch
 from schemas.duration import seconds
+from schemas.heartbeat import HostBeat, encode, host_key
 from schemas.place import Place, key_prefix
 from schemas.source import Source
 from tailrace.errors import ConfigError
@@ -36,6 +37,12 @@ class Core:
         self.batches: deque[Batch] = deque()
         self.due_s = 0.0
         """Monotonic time of the next poll."""
+        self.swept_ms = 0
+        """When the last poll began that was read to its end."""
+        self.trouble = False
+        """The last question had no usable answer."""
+        self._overlap_ms = round(seconds(settings.solr_overlap) * 1000)
+        self._shipped_ms = 0
 
     def go_back(self, version: int) -> None:
         """Read again from a version on."""
@@ -49,6 +56,17 @@ class Core:
             self.acknowledged = max(self.acknowledged, batch.end)
             documents += batch.count
         return documents
+
+    def beat(self, now_ms: int, *, stopped: bool) -> tuple[bytes, bytes]:
+        """Key and value of a heartbeat, under the core's URL as host.
+
+        What was indexed an overlap before a poll could be seen by it, and is shipped when all that the poll gave is acknowledged.
+        """
+        if self.swept_ms and not self.batches:
+            self._shipped_ms = max(self._shipped_ms, self.swept_ms - self._overlap_ms)
+        host = self.place.path
+        beat = HostBeat(host=host, files=1, unreadable=int(self.trouble), shipped_ms=self._shipped_ms, stopped=stopped, time_ms=now_ms)
+        return host_key(host), encode(beat)
 
     def entry(self) -> Entry:
         return Entry(source=self.source.name, file=self.place.file, path=self.place.path, offset=self.acknowledged, signed=0, signature="")

@@ -31,6 +31,7 @@ TEND_S = 0.1
 """Between two looks at deliveries and signals while a core is waited for."""
 
 CHECKPOINT_S = 1.0
+HEARTBEAT_S = 5.0
 STATUS_S = 10.0
 
 RETRY_S = (1.0, 60.0)
@@ -56,6 +57,7 @@ class Harvester:
         self._documents = 0
         self._changed = False
         self._saved_s = 0.0
+        self._beat_s = 0.0
         self._said = (time.monotonic(), 0)
 
     def stop(self) -> None:
@@ -84,6 +86,8 @@ class Harvester:
         finally:
             self._settle()
             saved = self._save()
+        self._beat(stopped=True)
+        self._publisher.flush(0 if left else FLUSH_S)
         log.info("%d documents harvested", self._documents)
         if self._once and not (complete and saved):
             what = "the checkpoint could not be written" if complete else "stopped before everything was harvested"
@@ -105,32 +109,34 @@ class Harvester:
 
     def _sweep(self, core: Core) -> None:
         """Everything of a core that is new."""
+        began_ms = _now_ms()
         question = Question(core.address, self._first_new(core), rows=core.rows)
-        for page in self._pages(question):
+        for page in self._pages(core, question):
             self._publish(core, page)
         core.window.prune()
+        core.swept_ms = began_ms
 
     def _first_new(self, core: Core) -> int:
         """The version from which on documents have to be read: of the overlap, only the list is."""
         window = core.window
         if window.newest == 0:
             return 0
-        for page in self._pages(Question(core.address, window.floor, window.newest, LIST_ROWS, bare=True)):
+        for page in self._pages(core, Question(core.address, window.floor, window.newest, LIST_ROWS, bare=True)):
             for head in page.heads:
                 if head not in window:
                     return head.version
         return window.newest + 1
 
-    def _pages(self, question: Question) -> Iterator[Page]:
+    def _pages(self, core: Core, question: Question) -> Iterator[Page]:
         """All pages; the next one is on its way while one is used."""
-        page = self._answer(question, _in_background(question))
+        page = self._answer(core, question, _in_background(question))
         while page.heads and page.cursor != question.cursor:
             question = question._replace(cursor=page.cursor)
             coming = _in_background(question)
             yield page
-            page = self._answer(question, coming)
+            page = self._answer(core, question, coming)
 
-    def _answer(self, question: Question, coming: "Future[Page]") -> Page:
+    def _answer(self, core: Core, question: Question, coming: "Future[Page]") -> Page:
         """The page that is coming, asked for again for as long as it takes. A cursor outlives a restart of its core."""
         began_s, pause_s, said = time.monotonic(), RETRY_S[0], ""
         while True:
@@ -140,12 +146,14 @@ class Harvester:
             try:
                 page = coming.result()
             except Trouble as trouble:
+                core.trouble = True
                 if self._once:
                     self._give_up(question, trouble, time.monotonic() - began_s)
                 if str(trouble) != said:
                     said = str(trouble)
                     log.warning("Solr at %s: %s; trying again", question.address.url, said)
             else:
+                core.trouble = False
                 if said:
                     log.info("Solr at %s answers again", question.address.url)
                 return page
@@ -200,6 +208,8 @@ class Harvester:
         self._settle()
         if self._changed and time.monotonic() - self._saved_s >= CHECKPOINT_S:
             self._save()
+        if time.monotonic() - self._beat_s >= HEARTBEAT_S:
+            self._beat()
         if self._stop:
             raise Stopped
 
@@ -214,6 +224,11 @@ class Harvester:
         self._changed, self._saved_s = not saved, time.monotonic()
         return saved
 
+    def _beat(self, *, stopped: bool = False) -> None:
+        self._beat_s = time.monotonic()
+        for core in self._cores:
+            self._publisher.send_heartbeats(core.source.name, [core.beat(_now_ms(), stopped=stopped)])
+
     def _say_status(self, core: Core, page: Page) -> None:
         since_s, before = self._said
         took_s = time.monotonic() - since_s
@@ -223,6 +238,10 @@ class Harvester:
         left = f", {clock(max(0, page.found - self._documents) / rate)} left" if self._once and rate else ""
         log.info("%s: %d of %d documents acknowledged, %.0f/s%s", core.source.name, self._documents, page.found, rate, left)
         self._said = (time.monotonic(), self._documents)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _in_background(question: Question) -> "Future[Page]":

@@ -4,6 +4,7 @@ Hypothesis plays the writer, the rotator and the operator; Kafka is a list that 
 forgets what is not acknowledged when the producer is killed.
 """
 
+import gzip
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -65,6 +66,8 @@ class Files(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
+        self.days = self.folder / "days"
+        self.days.mkdir()
         self.log = self.folder / "a.log"
         self.topic = Topic()
         self.written: set[bytes] = set()
@@ -111,6 +114,38 @@ class Files(RuleBasedStateMachine):
     def rotate(self) -> None:
         self.rotations += 1
         self.log.rename(self.folder / f"a.log.{self.rotations}")
+
+    @precondition(lambda self: self.rotations)
+    @rule(data=st.data())
+    def compress(self, data: st.DataObject) -> None:
+        """As gzip does: both files stand side by side for a while."""
+        plain = [path for path in self.folder.glob("a.log.*") if path.suffix != ".gz" and not path.is_symlink()]
+        if not plain:
+            return
+        path = data.draw(st.sampled_from(sorted(plain)))
+        packed, content = path.with_name(path.name + ".gz"), gzip.compress(path.read_bytes())
+        cut = data.draw(st.integers(0, len(content)))
+        packed.write_bytes(content[:cut])
+        if data.draw(st.booleans()):
+            self.look()
+        packed.write_bytes(content)
+        path.unlink()
+
+    @precondition(lambda self: not self.half)
+    @rule()
+    def switch_link(self) -> None:
+        """The log's name moves on to the next day's file, whose own name no glob finds; the day before has been read."""
+        if self.log.exists() and not self.seen:
+            self.look()
+        self.rotations += 1
+        day = self.days / str(self.rotations)
+        line = self.line()
+        day.write_bytes(line + b"\n")
+        self.written.add(line)
+        self.seen = False
+        new = self.folder / "new"
+        new.symlink_to(day)
+        new.rename(self.log)
 
     @precondition(lambda self: self.log.exists() and not self.half and self.seen)
     @rule()

@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from producers.progress import Counts, Progress, clock, size
+from producers.progress import Counts, FileCounts, Progress, clock, size
 
 
 class Terminal(io.StringIO):
@@ -11,6 +11,7 @@ class Terminal(io.StringIO):
 
 
 HALF = Counts(acknowledged=1_500_000, total=3_000_000, records=9_000, files=2)
+LONGEST = (FileCounts("/logs/a", 100_000, 1_100_000, 2_100_000), FileCounts("/logs/b", 0, 0, 400_000))
 
 
 def test_a_pipe_gets_plain_lines_and_only_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +23,24 @@ def test_a_pipe_gets_plain_lines_and_only_every_few_seconds(monkeypatch: pytest.
     for now[0] in (101.0, 104.0, 110.0, 111.0):
         progress.show(lambda: HALF)
     assert out.getvalue() == " 50% 1.5 MB of 3.0 MB in 2 files, 9,000 records, 0.1 MB/s, 0:10, 0:15 left\n"
+
+
+def test_the_files_that_have_most_to_go_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("producers.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setenv("COLUMNS", "100")
+    plain, terminal = io.StringIO(), Terminal()
+    shown = Progress(plain), Progress(terminal)
+    now[0] = 110.0
+    for progress in shown:
+        progress.show(lambda: HALF._replace(longest=LONGEST))
+    assert plain.getvalue().splitlines()[1:] == [
+        "  /logs/a: 52% 1.1 MB of 2.1 MB, 0.1 MB/s, 0:10 left",
+        "  /logs/b: 0% 0 B of 400.0 kB, 0.0 MB/s",
+    ]
+    [line] = terminal.getvalue().removeprefix("\r\x1b[K").splitlines()
+    assert len(line) == 99, "a line that wraps could not be drawn over"
+    assert "left; /logs/a: 52% 1.1 MB" in line
 
 
 def test_a_terminal_gets_one_line_that_changes() -> None:

@@ -5,8 +5,10 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from confluent_kafka import KafkaException
 
 from producers import content, discovery
 from producers.checkpoint import Store
-from producers.reader import CHUNK_BYTES, Reader
+from producers.reader import CHUNK_BYTES, Reader, sign
 from producers.ship import Shipper
+from schemas.identity import file_id
 from schemas.place import split_key
 from tailrace import kafka
 from tailrace.errors import TailraceError
@@ -129,6 +132,22 @@ def test_31_200_files_under_a_limit_of_100_descriptors_are_read_exactly_once(tmp
     store = Store(tmp_path / "state" / "ship")
     assert len(store.load()) == 200
     store.close()
+
+
+@pytest.mark.servers
+def test_31_a_backfill_with_nothing_to_do_waits_for_nothing_between_files(
+    ship: Ship, logs: Path, monkeypatch: pytest.MonkeyPatch, quick: Quick
+) -> None:
+    for module in ("ship", "registry"):
+        monkeypatch.setattr(f"producers.{module}.MAX_OPEN", 2)
+    for number in range(20):
+        (logs / f"{number}.log").write_bytes(event(number))
+    ship.once(make_source(logs / "*.log"))
+    quick("IDLE_S", 5.0)
+    began_s = time.monotonic()
+    ship.once(make_source(logs / "*.log"))
+    assert time.monotonic() - began_s < 10
+    shipped(ship, lines(0, 20))
 
 
 @pytest.mark.servers
@@ -252,6 +271,21 @@ def test_40_what_is_renamed_or_deleted_during_the_scan_itself_is_no_error_and_no
         else:
             append(next(logs.glob("*/*.log")), event(5))
         shipped(ship, *([lines(0, 5)] if known or what != "delete" else []), lines(10, 15) if what == "delete" else event(5))
+
+
+@pytest.mark.servers
+def test_41_a_checkpoint_of_the_first_version_keeps_its_offsets(ship: Ship, logs: Path) -> None:
+    path = logs / "a.log"
+    path.write_bytes(lines(0, 5))
+    signature = sign(lines(0, 3))
+    body = (
+        f'[{{"source":"trace","file":"{file_id(event(0))}","path":"{path}","offset":{signature.length},'
+        f'"signed":{signature.length},"signature":"{signature.digest}"}}]'
+    ).encode()
+    ship.state.mkdir(parents=True)
+    (ship.state / "checkpoint").write_bytes(b"tailrace-checkpoint 1 %s\n%s" % (blake2b(body, digest_size=16).hexdigest().encode(), body))
+    ship.once(make_source(path))
+    assert ship.values() == records(lines(3, 5))
 
 
 @pytest.mark.servers

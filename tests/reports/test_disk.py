@@ -66,6 +66,15 @@ def test_a_compressed_file_is_read_as_what_it_holds(tmp_path: Path) -> None:
         disk.read(str(tmp_path / "b.trace.gz"), RECORD_START)
 
 
+def test_a_file_is_old_by_when_it_was_written_last(tmp_path: Path) -> None:
+    path = tmp_path / "a.trace"
+    path.touch()
+    os.utime(path, (0, 0))
+    assert [disk.is_old(str(path), limit) for limit in (3600.0, None)] == [True, False]
+    path.unlink()
+    assert not disk.is_old(str(path), 3600.0)
+
+
 def test_a_hole_at_the_beginning_is_no_content(tmp_path: Path) -> None:
     path = tmp_path / "a.trace"
     path.write_bytes(bytes(3_000_000) + b"a\nb\n")

@@ -47,7 +47,6 @@ def test_late_events_and_a_kill_in_mid_harvest_leave_one_document_for_each_event
     solr.add(*(event(number, dateLogged=f"2012-02-0{number % 9 + 1}T10:00:00Z") for number in range(3000, 3050)))
     solr.add(event(7, size=123_456))  # indexed again
     solr.commit()
-    run.run("harvest", "--once")
     run.backfill()
     documents = run.documents("dataone")
     assert documents.keys() == {f"urn:node:KNB.{number}" for number in range(3050)}

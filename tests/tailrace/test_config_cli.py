@@ -34,6 +34,8 @@ def test_every_fault_is_told_at_once(file: Path) -> None:
     (file.parent / "state").write_text("a file")
     file.write_text("""
 state_dir = "state/deeper"
+[ship]
+seal_after = "soon"
 [kafka]
 sasl_password_file = "gone.secret"
 ssl_ca_location = "gone.pem"
@@ -57,6 +59,7 @@ pattern = "("
         ("error", "kafka.sasl_password_file: cannot read gone.secret"),
         ("error", 'kafka.ssl_ca_location = "gone.pem": cannot read it'),
         ("error", 'state_dir = "state/deeper": cannot be made'),
+        ("error", 'ship.seal_after = "soon" is no duration'),
         ("warning", 'sources.ezcast.paths: "gone/*.trace": there is no folder gone'),
         ("error", 'sources.ezcast.timezone: "Brussels" is no zone'),
         ("warning", "sources.dataone.paths: names no file"),
@@ -68,8 +71,8 @@ pattern = "("
     ]:
         assert [line for line in lines if line.startswith(f"{severity}: {key}")], (severity, key, done.output)
     assert lines[-1].startswith("NOT usable: ")
-    assert "8 errors, 3 warnings" in lines[-1]
-    assert len(lines) == 12
+    assert "9 errors, 3 warnings" in lines[-1]
+    assert len(lines) == 13
 
 
 def test_no_source_at_all_is_a_warning(file: Path) -> None:

@@ -42,6 +42,13 @@ class TestCommands:
         found = self.started("ezcast", once=True)
         assert [name for name, command in found.items() if "--once" in command] == ["ship"]
 
+    def test_a_source_with_a_core_is_harvested_too(self) -> None:
+        with click.Context(main, obj=None):
+            found = commands(["ezcast", "dataone"], 15.0, 1, True, cores=["dataone"])
+        assert list(found) == ["ship", "harvest", "parse", "sessionize", "sink"]
+        assert found["harvest"][-6:] == ["harvest", "--once", "--source", "dataone", "--wait", "15.0s"]
+        assert [name for name, command in found.items() if "--once" in command] == ["ship", "harvest"]
+
     def test_workers_are_numbered(self) -> None:
         assert list(self.started("ezcast", workers=2)) == ["ship", "parse", "parse-2", "sessionize", "sessionize-2", "sink", "sink-2"]
 
@@ -149,7 +156,7 @@ class TestRun:
         def run(ship: str, *words: str) -> Result:
             pretended = {"ship": ship, "parse": "import time; time.sleep(600)"}
             monkeypatch.setattr(
-                "tailrace.run.commands", lambda *_: {name: [sys.executable, "-c", code] for name, code in pretended.items()}
+                "tailrace.run.commands", lambda *_, **__: {name: [sys.executable, "-c", code] for name, code in pretended.items()}
             )
             return CliRunner().invoke(main, ["run", "--source", "ezcast", *words])
 

@@ -1,5 +1,6 @@
 """Nothing is lost however commits, clocks, failures and restarts fall, as long as the overlap is longer than they differ."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from producers.harvest.core import Core
 from producers.harvest.harvester import Harvester
 from producers.harvest.window import Window, time_of, version_of
 from producers.publish import Batch
+from schemas.heartbeat import HostBeat, decode_any
 from schemas.source import SourceSettings
 from schemas.sources import build
 from tests.producers.harvest.solr import SolrServer, event
@@ -30,6 +32,7 @@ class Memory:
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, bytes]] = []
         self.batches: list[Batch] = []
+        self.beats: list[object] = []
 
     def partitions(self, source: str) -> int:
         return 1
@@ -39,6 +42,9 @@ class Memory:
         self.sent += pairs
         self.batches.append(Batch(end, len(pairs), _never_refused))
         return self.batches[-1]
+
+    def send_heartbeats(self, source: str, heartbeats: Iterable[tuple[bytes, bytes]]) -> None:
+        self.beats += [decode_any(*beat) for beat in heartbeats]
 
     def poll(self, timeout_s: float) -> None:
         self.deliver()
@@ -225,7 +231,8 @@ ACTIONS = st.lists(
         st.tuples(st.just("harvest")),
         st.tuples(st.just("restart")),
     ),
-    max_size=40,
+    min_size=20,
+    max_size=60,
 )
 
 
@@ -274,6 +281,29 @@ def test_whatever_happens_every_version_that_stands_in_the_core_arrives(
             key.endswith(b"@%d" % document["_version_"]) and b'"id": "%s"' % document["id"].encode() in value
             for key, value in harvesting.memory.sent
         ), document
+
+
+def test_heartbeats_say_before_when_everything_is_shipped_by_what_a_poll_could_see(solr: SolrServer, harvesting: Harvesting) -> None:
+    before_ms = time.time_ns() // 1_000_000
+    solr.add(event(1))
+    solr.commit()
+    harvesting.once()
+    after_ms = time.time_ns() // 1_000_000
+    last = harvesting.memory.beats[-1]
+    assert isinstance(last, HostBeat)
+    assert (last.host, last.stopped, last.unreadable) == (solr.url, True, 0)
+    assert before_ms <= last.shipped_ms + OVERLAP_MS <= after_ms
+
+
+def test_heartbeats_promise_nothing_while_something_is_not_acknowledged(harvesting: Harvesting) -> None:
+    core = harvesting.core
+    core.swept_ms = 10 * OVERLAP_MS
+    core.batches.append(Batch(7, 1, _never_refused))
+    assert decode_any(*core.beat(0, stopped=False)).shipped_ms == 0  # type: ignore[union-attr]
+    core.batches.clear()
+    assert decode_any(*core.beat(0, stopped=False)).shipped_ms == 9 * OVERLAP_MS  # type: ignore[union-attr]
+    core.swept_ms = 5 * OVERLAP_MS  # a clock that was put back takes nothing back
+    assert decode_any(*core.beat(0, stopped=False)).shipped_ms == 9 * OVERLAP_MS  # type: ignore[union-attr]
 
 
 def test_entries_of_other_sources_stay_in_the_checkpoint(solr: SolrServer, tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""What a running producer says of itself over HTTP: /metrics for Prometheus, /health for a supervisor."""
+
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+import msgspec
+
+from tailrace.errors import ConfigError, TailraceError
+from tailrace.metrics import CONTENT_TYPE
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    status: str
+    """`ok`, or what is wrong."""
+    files: int
+    lag_bytes: int
+    queue_records: int
+    unreadable_files: int
+
+
+class Answers(NamedTuple):
+    metrics: Callable[[], str]
+    health: Callable[[], Health]
+
+
+class Monitor(ThreadingHTTPServer):
+    """Answers in threads of its own, from its making until `stop`."""
+
+    daemon_threads = True
+
+    def __init__(self, address: str, answers: Answers) -> None:
+        """`address`: `host:port`. Raises ConfigError for one that is none, TailraceError where it cannot be used."""
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 0xFFFF:
+            raise ConfigError(f'ship.monitor = "{address}" is no address: write host:port, as in "127.0.0.1:9464"')
+        self.answers = answers
+        try:
+            super().__init__((host, int(port)), _Handler)
+        except OSError as error:
+            raise TailraceError(
+                f"cannot answer at ship.monitor = {address}: {error.strerror}; choose another port, or leave it out"
+            ) from None
+        self._thread = threading.Thread(target=self.serve_forever, name="monitor", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Monitor
+
+    def do_GET(self) -> None:
+        if self.path == "/metrics":
+            self._answer(HTTPStatus.OK, CONTENT_TYPE, self.server.answers.metrics().encode())
+        elif self.path == "/health":
+            health = self.server.answers.health()
+            status = HTTPStatus.OK if health.status == "ok" else HTTPStatus.SERVICE_UNAVAILABLE
+            self._answer(status, "application/json", msgspec.json.encode(health))
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND, "there are /metrics and /health")
+
+    def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are no news."""

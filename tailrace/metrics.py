@@ -1,0 +1,75 @@
+"""Every metric, by name, and how they are told to Prometheus.
+
+Figures are read where they are kept when they are asked for, so they cost nothing otherwise: gauges and counters of a few
+hundred lines of text, for which no library is needed on a producer's host.
+"""
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metric(NamedTuple):
+    name: str
+    kind: Literal["gauge", "counter"]
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+_FILE = ("source", "file", "path")
+
+# One file of a producer. `file` is the file id; `path` is where the file is now, so it changes with a rename.
+SHIP_FILE_SIZE = Metric("tailrace_ship_file_size_bytes", "gauge", "Bytes of the file when last looked at", _FILE)
+# Goes back to 0 when the file is another one of the same path: that has an id of its own.
+SHIP_FILE_READ = Metric("tailrace_ship_file_read_bytes", "gauge", "Offset up to which the file was read", _FILE)
+# What the checkpoint holds.
+SHIP_FILE_ACKNOWLEDGED = Metric("tailrace_ship_file_acknowledged_bytes", "gauge", "Offset up to which everything is on Kafka", _FILE)
+# The one to alert on, over minutes: an unterminated last line counts, too.
+SHIP_FILE_LAG = Metric("tailrace_ship_file_lag_bytes", "gauge", "Bytes of the file that are not acknowledged", _FILE)
+
+# One producer.
+SHIP_FILES = Metric("tailrace_ship_files", "gauge", "Files that are followed", ("source",))
+SHIP_OPEN_FILES = Metric("tailrace_ship_open_files", "gauge", "Files that are open", ("source",))
+SHIP_UNREADABLE_FILES = Metric("tailrace_ship_unreadable_files", "gauge", "Files that were found and cannot be read")
+# Torn ends and dead letters included; records that are sent again count again.
+SHIP_RECORDS = Metric("tailrace_ship_acknowledged_records_total", "counter", "Records acknowledged since the start")
+SHIP_DEAD_LETTERS = Metric("tailrace_ship_dead_letters_total", "counter", "Records that went to the dead letters since the start")
+# Handed to the Kafka client and not acknowledged; full at 100,000, and then reading waits.
+SHIP_QUEUE = Metric("tailrace_ship_queue_records", "gauge", "Records that wait for Kafka")
+# Lost connections, mostly; the client mends them by itself.
+SHIP_KAFKA_ERRORS = Metric("tailrace_ship_kafka_errors_total", "counter", "Errors that the Kafka client reported since the start")
+SHIP_CHECKPOINT_FAILED = Metric("tailrace_ship_checkpoint_failed", "gauge", "1 where the checkpoint could not be written last time")
+# Of a limit by ship.records_per_second or bytes_per_second.
+SHIP_THROTTLED = Metric("tailrace_ship_throttled_seconds", "gauge", "How long nothing is read because of the rate limit")
+# Unix time; 0: not known yet.
+SHIP_SHIPPED_BEFORE = Metric("tailrace_ship_watermark_seconds", "gauge", "Everything written before this is shipped", ("source",))
+
+
+class Sample(NamedTuple):
+    metric: Metric
+    value: float
+    labels: tuple[str, ...] = ()
+    """Values, in the order of the metric's labels."""
+
+
+def expose(samples: Iterable[Sample]) -> str:
+    """Prometheus' text format, version 0.0.4: the samples of each metric together, below its help and type."""
+    by_metric: dict[Metric, list[Sample]] = {}
+    for sample in samples:
+        by_metric.setdefault(sample.metric, []).append(sample)
+    lines: list[str] = []
+    for metric, found in by_metric.items():
+        lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
+        lines += (f"{metric.name}{_labels(sample)} {+sample.value!r}" for sample in found)
+    return "\n".join([*lines, ""])
+
+
+def _labels(sample: Sample) -> str:
+    pairs = zip(sample.metric.labels, sample.labels, strict=True)
+    inner = ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs)
+    return f"{{{inner}}}" if inner else ""
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n").encode(errors="replace").decode()
