@@ -31,6 +31,8 @@ HEALTHY_S = 60.0
 """A child that has lived this long starts again with the first pause."""
 DEATHS_ALLOWED = 5
 """This many deaths of one child within a minute are a defect that restarting will not cure."""
+KILLED = frozenset({-signal.SIGKILL, -signal.SIGTERM})
+"""Return codes of a child that somebody else ended: a person, the system when memory is short. That is no defect of the child."""
 GRACE_S = 20.0
 """From SIGTERM to SIGKILL. Faust leaves its consumer group within 10 s."""
 TICK_S = 0.5
@@ -266,7 +268,7 @@ class Supervisor:
             return
         now = time.monotonic()
         self._check_hopeless(child, code, now)
-        if now - child.started >= HEALTHY_S:
+        if now - child.started >= HEALTHY_S or code in KILLED:
             child.pause_s = FIRST_PAUSE_S
         child.start_at = now + child.pause_s
         self._say(f"{child.name} died ({_cause(code)}) after {now - child.started:.0f} s; restarted in {child.pause_s:g} s")
@@ -279,7 +281,7 @@ class Supervisor:
             raise ConfigError(f"{child.name} cannot run with this configuration{said}")
         if code == Refused.exit_code:
             raise Refused(f"{child.name} was refused{said}")
-        if code == Unreachable.exit_code:
+        if code == Unreachable.exit_code or code in KILLED:
             return
         child.deaths.append(now)
         if len(child.deaths) == DEATHS_ALLOWED and now - child.deaths[0] <= 60:

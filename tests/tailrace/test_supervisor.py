@@ -98,6 +98,16 @@ def test_gives_up_on_what_dies_five_times_within_a_minute(quick: None) -> None:
         until(lambda: False, group)
 
 
+def test_what_somebody_kills_is_restarted_as_often_as_it_takes(quick: None) -> None:
+    said: list[str] = []
+    with Supervisor({"a": SLEEP}, say=said.append) as group:
+        for kills in range(1, 8):
+            until(lambda: group.pid("a") is not None, group)
+            group.kill("a", signal.SIGKILL)
+            until(lambda kills=kills: sum("died (SIGKILL)" in line for line in said) == kills, group)  # type: ignore[misc]
+    assert {line.rpartition(" in ")[2] for line in said if "died" in line} == {"0.01 s"}, "there is nothing to wait for"
+
+
 @pytest.mark.parametrize(("code", "error"), [(78, ConfigError), (77, Refused)])
 def test_gives_up_at_once_on_what_restarting_cannot_cure(code: int, error: type[TailraceError]) -> None:
     commands = {"a": python(f"print('error: the key'); raise SystemExit({code})"), "b": SLEEP}
