@@ -16,7 +16,6 @@ import click
 
 class TailraceError(click.ClickException):
     exit_code = 1
-    retriable = False
 
     def show(self, file: object = None) -> None:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {self.format_message()}", file=sys.stderr)
@@ -28,7 +27,6 @@ class ConfigError(TailraceError):
 
 class Unreachable(TailraceError):
     exit_code = 69
-    retriable = True
 
 
 class Refused(TailraceError):
