@@ -21,6 +21,7 @@ import msgspec
 from elasticsearch import Elasticsearch
 
 from benchmarks import _mariadb, _visits
+from infra.forget import forget
 from reports import index, queries
 from reports.queries import Period
 from reports.statistics import EZCAST, events
@@ -244,8 +245,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args(argv)
     configured = load()
-    own = msgspec.structs.replace(configured.elasticsearch, index_prefix=f"queries-bench-{uuid.uuid4().hex[:8]}-", refresh_interval="30s")
-    settings = Settings(elasticsearch=own, sources={SOURCE: SourceSettings(format="ezcast", timezone=ZONE)})
+    mark = f"queries-bench-{uuid.uuid4().hex[:8]}-"
+    own = msgspec.structs.replace(configured.elasticsearch, index_prefix=mark, refresh_interval="30s")
+    settings = Settings(
+        kafka=msgspec.structs.replace(configured.kafka, topic_prefix=mark),
+        elasticsearch=own,
+        sources={SOURCE: SourceSettings(format="ezcast", timezone=ZONE)},
+    )
     client = search.connect(own, 5)
     with tempfile.TemporaryDirectory(prefix="tailrace-queries-") as folder:
         os.chmod(folder, 0o755)  # the account that MariaDB runs under has to pass
@@ -257,7 +263,7 @@ def main(argv: list[str] | None = None) -> None:
             with _table(Path(folder, "mariadb"), rows) as connection:
                 measure(client, settings, connection, options.runs)
         finally:
-            _tidy(client, settings)
+            forget(settings)
 
 
 @contextmanager
@@ -270,15 +276,6 @@ def _table(folder: Path, rows: Path) -> Iterator[Any]:
     with _mariadb.server(folder) as connection:
         load_table(connection, rows)
         yield connection
-
-
-def _tidy(client: Elasticsearch, settings: Settings) -> None:
-    own = settings.elasticsearch
-    for name in client.indices.get(index=f"{own.index_prefix}*"):
-        client.indices.delete(index=name)
-    for name in templates.index_templates(own, [load_source(settings, SOURCE)]):
-        client.indices.delete_index_template(name=name)
-    client.cluster.delete_component_template(name=templates.common_name(own))
 
 
 if __name__ == "__main__":
