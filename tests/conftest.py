@@ -23,6 +23,8 @@ from tailrace import kafka, search
 from tailrace.errors import TailraceError
 from tailrace.settings import OTHER_VARIABLES, PREFIX, Elasticsearch, Kafka, Settings, load
 
+pytest_plugins = ["tests.secured"]
+
 REPOSITORY = Path(__file__).parent.parent
 NAMED = (f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS", f"{PREFIX}ELASTICSEARCH_URL")
 
@@ -42,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """`-m "not servers"` leaves out everything that needs them, marked by hand or not."""
-    if "servers" in getattr(item, "fixturenames", ()):
+    if {"servers", "secured_kafka"} & {*getattr(item, "fixturenames", ())}:
         item.add_marker(pytest.mark.servers)
 
 
