@@ -101,6 +101,9 @@ def source(name: str, settings: SourceSettings) -> Source:
         user_agent_field="userAgent",
         subject_field="subject",
         version_field="_version_",
+        client=_client_of,
+        client_fields=("ipAddress",),
+        kind_field="event",
     )
 
 
@@ -178,13 +181,15 @@ def _stamp(record: Document, tags: list[str], problems: list[str]) -> int | None
 
 
 def _client(record: Document, problems: list[str]) -> str | None:
-    address = record.get("ipAddress")
-    if address is None:
-        return None
-    client = canonical_address(address)
-    if client is None:
+    client = _client_of(record)
+    if client is None and record.get("ipAddress") is not None:
         problems.append("ipAddress:not_an_address")
     return client
+
+
+def _client_of(document: Document) -> str | None:
+    address = document.get("ipAddress")
+    return canonical_address(address) if address is not None else None
 
 
 def _clean(record: Document, problems: list[str]) -> None:

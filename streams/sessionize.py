@@ -1,6 +1,6 @@
 """`tailrace stream sessionize`: events to events with their session, one agent and one table per source.
 
-    <source>.events ──▶ <source>.enriched   the event with its session; patches of events sent on before
+    <source>.events ──▶ <source>.enriched   the event with its session; patches of events sent on before; documents of sessions and views
                    ├──▶ <source>.sessions   the latest summary of each session, a tombstone for one that was merged away
                    ├──▶ <source>.dead
                    └──▶ <app id>-<source>-sessions-changelog
@@ -28,20 +28,30 @@ from typing import NamedTuple
 from aiokafka import ConsumerRecord
 from faust.types import EventT
 
-from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode, encode_event, encode_patch, encode_session
+from schemas import notes
+from schemas.envelope import (
+    EventEnvelope,
+    Patch,
+    SessionSummary,
+    Summary,
+    decode,
+    encode_event,
+    encode_patch,
+    encode_session,
+    encode_summary,
+)
+from schemas.session import NO_SESSION, session_id
 from schemas.source import Source
+from schemas.timeformat import EARLIEST_MS, LATEST_MS
 from streams.app import batches, make_app
 from streams.outbox import Output
-from streams.sessions import Client, session_id
-from streams.state import State, Writes
+from streams.sessions import Client, Session, View
+from streams.state import LONGEST_DAY_MS, State, Writes
 from streams.table import SessionTable, ensure_changelog, make_table, page_key
 from streams.worker import Worker
 from tailrace import kafka
 from tailrace.dead import DeadLetter
 from tailrace.settings import Settings
-
-NO_SESSION = -1
-"""Of an event that would have a session if it had a usable client and time."""
 
 
 class Topics(NamedTuple):
@@ -58,6 +68,8 @@ class _Seen(NamedTuple):
     client: Client | None
     """Its client's sessions; None where `session` is decided already."""
     session: int | None
+    fields: bytes | None
+    """What `session` gives it."""
     late: bool
 
 
@@ -67,6 +79,7 @@ class Sessionizer:
     def __init__(self, source: Source, topics: Topics) -> None:
         self._source = source
         self._topics = topics
+        self._readers = notes.readers(source)
 
     def run(self, records: Sequence[ConsumerRecord], state: State) -> tuple[list[Output], Writes]:
         """The outputs of a batch in the order in which they must be read, and what to write to the table."""
@@ -87,46 +100,73 @@ class Sessionizer:
             event = decode(record.value or b"")
             if not isinstance(event, EventEnvelope):
                 raise ValueError(f"a {type(event).__name__} where events are expected")
+            identity, time, name, kind, _, _, document, _, origin = event
+            if time is not None and not EARLIEST_MS <= time <= LATEST_MS:
+                raise ValueError(f"{time} ms since 1970 is no date")
+            reader = self._readers.get(kind)
+            note = reader(document) if reader is not None else None
         except ValueError as error:
             outputs.append(self._dead(record, key, str(error)))
             return None
-        name, time = event.client, event.time
-        if not self._source.has_session(event.kind):
-            return _Seen(key, event, None, None, False)
+        if not self._source.has_session(kind):
+            return _Seen(key, event, None, None, None, False)
         if name is None or time is None:
-            return _Seen(key, event, None, NO_SESSION, False)
+            return _Seen(key, event, None, NO_SESSION, None, False)
         client = clients.get(name)
         if client is None:
             client = clients[name] = state.client(name)
-        if state.is_late(time) and not client.has(time, event.id):
+        if state.is_late(time) and (time, identity) not in client:
             # Its neighbours may be forgotten. It gets a session of its own, for an index that does not have it yet.
-            return _Seen(key, event, None, session_id(name, time), True)
-        client.add(time, event.id)
-        state.observe(name, time)
-        return _Seen(key, event, client, None, False)
+            fields = note.text if note is not None and note.gives_fields else None
+            return _Seen(key, event, None, session_id(name, time), fields, True)
+        client.add(time, identity, note)
+        state.observe(name, time, origin)
+        return _Seen(key, event, client, None, None, False)
 
     def _event(self, seen: _Seen) -> Output:
-        event, session = seen.event, seen.session
-        if seen.client is not None:
+        _, event, client, session, fields, late = seen
+        if client is not None:
             assert event.client is not None
             assert event.time is not None
-            session = session_id(event.client, seen.client.start_of(event.time))
-        value = encode_event(event._replace(session=session, late=seen.late))
-        return Output(self._topics.enriched, seen.key, value)
+            start, fields = client.session_of(event.time)
+            session = session_id(event.client, start)
+        document = event.document
+        if fields is not None:  # spliced in front: {"session_os":"Linux","album":...}
+            document = fields[:-1] + b"," + document[1:]
+        return Output(self._topics.enriched, seen.key, encode_event(event._replace(session=session, late=late, document=document)))
 
     def _settle(self, name: str, client: Client, outputs: list[Output], writes: Writes) -> None:
         changes = client.settle()
         key = name.encode()
-        enriched, sessions = self._topics.enriched, self._topics.sessions
-        for event, time, start in changes.patches:
-            outputs.append(Output(enriched, key, encode_patch(Patch(event, time, session_id(name, start)))))
-        for start, end, events in changes.sessions:
-            identity = session_id(name, start)
-            outputs.append(Output(sessions, b"%d" % identity, encode_session(SessionSummary(identity, name, start, end, events))))
+        enriched = self._topics.enriched
+        for event, time, start, fields in changes.patches:
+            outputs.append(Output(enriched, key, encode_patch(Patch(event, time, session_id(name, start), fields))))
+        for session in changes.sessions:
+            self._session(key, name, session, outputs)
         for start in changes.gone:
-            outputs.append(Output(sessions, b"%d" % session_id(name, start), None))
+            self._gone(key, session_id(name, start), start, outputs)
+        for view in changes.views:
+            self._view(key, name, view, outputs)
         for page, value in changes.pages.items():
             writes[page_key(key, page)] = value
+
+    def _session(self, key: bytes, name: str, session: Session, outputs: list[Output]) -> None:
+        """A session as it is now: for readers of `<source>.sessions`, and as a document."""
+        start, end, events, fields = session
+        identity = session_id(name, start)
+        outputs.append(Output(self._topics.sessions, b"%d" % identity, encode_session(SessionSummary(identity, name, start, end, events))))
+        document = notes.session_document(identity, name, start, end, events, fields)
+        outputs.append(Output(self._topics.enriched, key, encode_summary(Summary(str(identity), start, "sessions", document))))
+
+    def _gone(self, key: bytes, identity: int, start: int, outputs: list[Output]) -> None:
+        outputs.append(Output(self._topics.sessions, b"%d" % identity, None))
+        outputs.append(Output(self._topics.enriched, key, encode_summary(Summary(str(identity), start, "sessions", None))))
+
+    def _view(self, key: bytes, name: str, view: View, outputs: list[Output]) -> None:
+        assert self._source.views is not None
+        document = notes.view_document(self._source.views, name, *view)
+        summary = Summary(notes.view_id(name, view.key), notes.view_time(view.key), "views", document)
+        outputs.append(Output(self._topics.enriched, key, encode_summary(summary)))
 
     def _dead(self, record: ConsumerRecord, key: bytes, message: str) -> Output:
         letter = DeadLetter(key, record.value or b"", "sessionize", "foreign_value", message, record.topic, record.partition, record.offset)
@@ -169,7 +209,9 @@ class SessionAgent:
         state = self._states.get(message.partition)
         if state is None:
             data = self._table.partition(message.partition)
-            state = State(data, self._source.session_gap_ms, self._source.settings.session_days)
+            gap = self._source.session_gap_ms
+            reach = gap if self._source.views is None else max(gap, LONGEST_DAY_MS)
+            state = State(data, gap, self._source.settings.session_days, reach_ms=reach)
             self._states[message.partition] = state
         return state
 

@@ -138,6 +138,11 @@ def _client(address: str | None, netid: str) -> str | None:
     return f"{address or 'noip'}|{netid}"
 
 
+def client_of(document: Document) -> str | None:
+    """The client of an event, from its document."""
+    return document.get("session") or _client(canonical_address(document.get("ip", "")), document.get("netid", ""))
+
+
 @lru_cache(maxsize=4096)
 def _utc_minute(minutes: int) -> str:
     """`2016-04-05T18:13:` of minutes since 1970."""

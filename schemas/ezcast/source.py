@@ -2,8 +2,8 @@
 
 from schemas.common import BOOLEAN, IP, KEYWORD, LONG, TEXT, Mapping
 from schemas.ezcast.catalogue import Catalogue, TraceType, built_in
-from schemas.ezcast.parse import MAX_ELEMENTS, RECORD_START, parser
-from schemas.source import Source, SourceSettings
+from schemas.ezcast.parse import MAX_ELEMENTS, RECORD_START, client_of, parser
+from schemas.source import Source, SourceSettings, Views
 
 # The users' queries name `browser_name.keyword`; the plain name is a keyword too, so that either sorts and counts.
 _WORD: Mapping = {**KEYWORD, "fields": {"keyword": KEYWORD}}
@@ -14,6 +14,19 @@ _MAPPINGS: dict[TraceType, Mapping] = {
     "float": {"type": "double"},
     "boolean": BOOLEAN,
 }
+
+LOGINS = ("login", "login_as_anonymous", "login_from_anonymous")
+"""The actions that say which browser and which system the session is of."""
+
+VIEWS = Views(
+    kind="video_play_time",
+    day="timestamp",
+    identity=("album", "asset"),
+    beside=("session", "netid", "asset_name"),
+    amount="play_time",
+    enough=60,
+)
+"""EZCast's own rule of what a view is, by the day of the stamp."""
 
 
 def source(name: str, settings: SourceSettings) -> Source:
@@ -32,6 +45,11 @@ def source(name: str, settings: SourceSettings) -> Source:
         user_agent_kinds=frozenset(
             action for action, forms in catalogue.forms.items() if any("user_agent" in form.fields for form in forms)
         ),
+        session_fields={login: {"session_browser": "browser_name", "session_os": "user_os"} for login in LOGINS},
+        views=VIEWS,
+        client=client_of,
+        client_fields=("session", "ip", "netid"),
+        kind_field="action",
         client_class=True,
         local_timezone=settings.timezone,
     )

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from schemas.envelope import SessionSummary
-from streams.sessions import Member, session_id
+from schemas.session import session_id
+from streams.members import Member
 from tailrace.settings import Settings
 from tests.helpers import eventually
 from tests.streams.cluster import Click, Cluster, lines
