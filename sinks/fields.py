@@ -94,12 +94,12 @@ def update(client: Elasticsearch, pattern: str, properties: Properties) -> None:
             log.warning("%s keeps fields of other types: %s; replay its events into a new index to change that", index, ", ".join(differs))
         if lacks:
             lacking.setdefault(repr(lacks), (lacks, []))[1].append(index)
-    for lacks, indices in lacking.values():
+    for added, indices in lacking.values():
         try:
-            client.indices.put_mapping(index=indices, properties=lacks)
-            log.info("%s: added the fields %s", ", ".join(indices), ", ".join(lacks))
+            client.indices.put_mapping(index=indices, properties=added)
+            log.info("%s: added the fields %s", ", ".join(indices), ", ".join(added))
         except ApiError as error:
-            log.warning("%s cannot be given the fields %s: %s", ", ".join(indices), ", ".join(lacks), error)
+            log.warning("%s cannot be given the fields %s: %s", ", ".join(indices), ", ".join(added), error)
 
 
 def compare(held: Properties, wanted: Properties, path: str = "") -> tuple[dict[str, Any], list[str]]:
