@@ -61,9 +61,7 @@ def views_of(starts: dict[Member, int]) -> dict[bytes, View]:
             key, beside = note.text.split(b"\n")
             watched.setdefault(key, []).append((member, beside, note.amount))
     return {
-        key: View(
-            key, list(dict.fromkeys(row[1] for row in rows)), sum(row[2] for row in rows), fields_of(starts).get(starts[rows[0][0]])
-        )
+        key: View(key, list(dict.fromkeys(row[1] for row in rows)), sum(row[2] for row in rows), fields_of(starts).get(starts[rows[0][0]]))
         for key, rows in watched.items()
     }
 
