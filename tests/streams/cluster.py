@@ -12,7 +12,7 @@ import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode
+from schemas.envelope import EventEnvelope, Patch, SessionSummary, Summary, decode
 from schemas.place import Place, key_prefix
 from tailrace import kafka
 from tailrace.settings import Settings
@@ -134,6 +134,8 @@ class Cluster:
         events: dict[str, int | None] = {}
         for record in read_topic(self.settings, source, "enriched"):
             found = decode(record.value or b"")
+            if isinstance(found, Summary):
+                continue
             assert isinstance(found, EventEnvelope | Patch)
             assert isinstance(found, EventEnvelope) or found.id in events, "a patch before its event"
             events[found.id] = found.session

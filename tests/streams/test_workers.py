@@ -55,7 +55,7 @@ def expected(events: list[Click]) -> tuple[dict[str, int | None], dict[int, Sess
         ids |= {event: session_id(who, start) for (_, event), start in starts.items()}
         for session in summaries(starts).values():
             identity = session_id(who, session.start)
-            sessions[identity] = SessionSummary(identity, who, *session)
+            sessions[identity] = SessionSummary(identity, who, *session[:3])
     return ids, sessions
 
 
