@@ -97,8 +97,6 @@ class PartitionWriter:
 
     def _explained(self, error: KafkaError) -> TailraceError:
         if error.code() in _FENCED:
-            return Fenced(
-                f"{self._id}: another worker has taken over while this one stood still, or Kafka was away for too long; starting anew"
-            )
+            return Fenced(f"another worker has taken over {self._id} while this one stood still, or Kafka was away for too long")
         why = self._refused or error
         return Undelivered(f"Kafka did not take what {self._id} wrote: {why.str()}")
