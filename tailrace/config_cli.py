@@ -111,9 +111,7 @@ def _privacy(settings: Settings) -> Iterator[Finding]:
         yield Finding("error", error.message)
     hiding = [name for name, block in settings.sources.items() if block.pseudonymize]
     for name in hiding if not key else ():
-        yield Finding(
-            "error", f"sources.{name}.pseudonymize: there is no key for `tailrace stream`: set TAILRACE_HASH_KEY or hash_key_file"
-        )
+        yield Finding("error", f"sources.{name}.pseudonymize: no key for `tailrace stream`: set TAILRACE_HASH_KEY or hash_key_file")
     if hiding and retention is None:
         yield Finding("warning", "kafka.raw_retention: not set, so the topics raw and dead keep everybody's addresses for ever")
 

@@ -134,7 +134,7 @@ pseudonymize = true
     [
         (("", ""), "0123456789abcdef", []),
         (("", ""), "short", ["error: TAILRACE_HASH_KEY: a key of 5 characters is too short", "error: sources.dataone.pseudonymize"]),
-        (("", ""), None, ["error: sources.dataone.pseudonymize: there is no key for `tailrace stream`"]),
+        (("", ""), None, ["error: sources.dataone.pseudonymize: no key for `tailrace stream`"]),
         (('"30d"', '"soon"'), "0123456789abcdef", ["error: kafka.raw_retention"]),
         (('raw_retention = "30d"', ""), "0123456789abcdef", ["warning: kafka.raw_retention: not set"]),
         (("[kafka]", 'hash_key_file = "gone"\n[kafka]'), None, ["error: hash_key_file: cannot read gone", "error: sources.dataone"]),

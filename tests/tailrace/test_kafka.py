@@ -9,6 +9,7 @@ from confluent_kafka.admin import ConfigResource
 from tailrace.errors import ConfigError, Unreachable
 from tailrace.kafka import client_config, connect, ensure_topics, producer_config, topic
 from tailrace.settings import Kafka, Settings
+from tests.helpers import eventually
 
 
 def test_a_producer_loses_and_reorders_nothing_by_default() -> None:
@@ -49,6 +50,7 @@ def test_topics_with_original_bytes_have_the_retention_of_raw(settings: Settings
     ensure_topics(admin, own, ["old", "shop"])
     kinds = ("raw", "events", "enriched", "dead")
     names = [topic(own, source, kind) for source in ("shop", "old") for kind in kinds]
+    eventually(lambda: admin.list_topics(timeout=10).topics.keys() >= set(names), "the broker knows the topics")
     found = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name) for name in names])
     kept = {resource.name: future.result(timeout=20)["retention.ms"].value for resource, future in found.items()}
     month = str(30 * 86_400_000)
