@@ -29,12 +29,16 @@ class EventEnvelope(NamedTuple):
     document: bytes
     version: int | None = None
     """Of several records of one event the one with the highest version stands; None where the source has none."""
+    origin: int | None = None
+    """A number for the file or feed that the record came from (`schemas.place.origin`)."""
 
 
 class Patch(NamedTuple):
     id: str
     time: int
     session: int
+    fields: bytes | None = None
+    """Further fields of the document to set: a JSON object without sessionId that is not empty."""
 
 
 class SessionSummary(NamedTuple):
@@ -43,6 +47,17 @@ class SessionSummary(NamedTuple):
     start: int
     end: int
     events: int
+
+
+class Summary(NamedTuple):
+    """A document that sums up events; of the index `<index>-<family>-YYYY.MM`."""
+
+    id: str
+    time: int
+    """Milliseconds since 1970; says the month, and is the same in every record of this id."""
+    family: str
+    document: bytes | None
+    """The whole document as a JSON object; None where there is none any more."""
 
 
 def _plain(schema: Any) -> Any:
@@ -79,12 +94,13 @@ _RECORDS = [
     _Record(EventEnvelope, "event", _FOLDER),
     _Record(Patch, "patch", _FOLDER),
     _Record(SessionSummary, "session", _FOLDER),
+    _Record(Summary, "summary", _FOLDER),
 ]
 _READERS = {_MARK + mark: (writer, record.newest, record.shape) for record in _RECORDS for mark, writer in record.writers.items()}
-encode_event, encode_patch, encode_session = (record.encode for record in _RECORDS)
+encode_event, encode_patch, encode_session, encode_summary = (record.encode for record in _RECORDS)
 
 
-def decode(data: bytes) -> EventEnvelope | Patch | SessionSummary:
+def decode(data: bytes) -> EventEnvelope | Patch | SessionSummary | Summary:
     """The record of a topic's value, whichever version wrote it.
 
     Raises ValueError for bytes that are not ours, and for a fingerprint that no `.avsc` file here has.

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas.envelope
-from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode, encode_event, encode_patch, encode_session
+from schemas.envelope import (
+    EventEnvelope,
+    Patch,
+    SessionSummary,
+    Summary,
+    decode,
+    encode_event,
+    encode_patch,
+    encode_session,
+    encode_summary,
+)
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(max_size=20)
@@ -19,9 +29,10 @@ TEXT = st.text(max_size=20)
 PUBLISHED = {
     # Fingerprint (hex, as it stands in the bytes) of every version that ever wrote to a topic. Only ever add lines: to
     # change a schema, copy the old file to avro/older/NAME-FINGERPRINT.avsc and give each new field a default.
-    "event": ["5b5d5f599be6f025"],
-    "patch": ["a0c042011a9f19ed"],
+    "event": ["5b5d5f599be6f025", "1ab401a28245e1e2"],
+    "patch": ["a0c042011a9f19ed", "61e185ff6366e9ab"],
     "session": ["c48096e99b2490f8"],
+    "summary": ["e5beca2940f36247"],
 }
 
 
@@ -36,13 +47,14 @@ PUBLISHED = {
         st.booleans(),
         st.binary(max_size=50),
         st.none() | INT64,
+        st.none() | INT64,
     )
 )
 def test_event_comes_back_as_it_was(event: EventEnvelope) -> None:
     assert decode(encode_event(event)) == event
 
 
-@given(st.builds(Patch, TEXT, INT64, INT64))
+@given(st.builds(Patch, TEXT, INT64, INT64, st.none() | st.binary(max_size=50)))
 def test_patch_comes_back_as_it_was(patch: Patch) -> None:
     assert decode(encode_patch(patch)) == patch
 
@@ -50,6 +62,11 @@ def test_patch_comes_back_as_it_was(patch: Patch) -> None:
 @given(st.builds(SessionSummary, INT64, TEXT, INT64, INT64, st.integers(0, 2**31 - 1)))
 def test_session_comes_back_as_it_was(session: SessionSummary) -> None:
     assert decode(encode_session(session)) == session
+
+
+@given(st.builds(Summary, TEXT, INT64, TEXT, st.none() | st.binary(max_size=50)))
+def test_summary_comes_back_as_it_was(summary: Summary) -> None:
+    assert decode(encode_summary(summary)) == summary
 
 
 def test_values_begin_with_the_standards_marker_and_a_little_endian_fingerprint() -> None:
