@@ -17,6 +17,7 @@ from schemas.event import Dead, Event
 from schemas.localtime import UnknownPast
 from schemas.place import Place, origin, split_key
 from schemas.source import Source
+from streams.actions import following
 from streams.app import batches, make_app
 from streams.enrich import Enricher
 from streams.lookback import Clocks, Wind, winder
@@ -161,7 +162,7 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
     worker = Worker(settings, app)
     for source in sources:
         raw, events, dead = (kafka.topic(settings.kafka, source.name, kind) for kind in ("raw", "events", "dead"))
-        parser = Parser(source, events, dead, Enricher(source).enrich)
+        parser = Parser(following(source), events, dead, Enricher(source).enrich)
         wind = winder(settings.kafka, source, source.local_timezone) if source.local_timezone else None
         worker.agent(batches(app, raw), f"parse-{source.name}", ParseAgent(worker, parser, wind))
     return worker
