@@ -12,7 +12,7 @@ from aiokafka import ConsumerRecord
 from confluent_kafka import TopicPartition
 from faust.types import EventT
 
-from schemas.envelope import EventEnvelope, encode_event
+from schemas.envelope import event_bytes
 from schemas.event import Dead, Event
 from schemas.localtime import UnknownPast
 from schemas.place import Place, origin, split_key
@@ -110,7 +110,7 @@ class Parser:
             raise Refusal("client_too_long", f"a client of more than {LONGEST_CLIENT} bytes")
         version = event.document.get(self._source.version_field) if self._source.version_field else None
         document = orjson.dumps(event.document)
-        value = encode_event(EventEnvelope(identity, time, client, event.kind, None, False, document, version, origin(place.file)))
+        value = event_bytes(identity, time, client, event.kind, None, False, document, version, origin(place.file))
         if len(value) > LONGEST_VALUE:
             raise Refusal("too_large", f"the event takes {len(value):,} bytes, more than a record can hold")
         return Output(self._events_topic, key, value)
