@@ -1,8 +1,9 @@
-"""One Elasticsearch node, as a Java process of this machine, without security: it listens on the loopback address only."""
+"""One Elasticsearch node, as a Java process of this machine. It listens on the loopback address only, and without security unless told."""
 
 import json
 import shutil
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,10 @@ class Node(NamedTuple):
     transport_port: int
     heap: str
     """As for -Xmx: `1g`."""
+    settings: Mapping[str, str] = {}
+    """In place of those here or beside them."""
+    files: Mapping[str, str] = {}
+    """Contents of more files in its configuration folder: certificates, users."""
 
 
 def start(node: Node, home: Path, jdk: Jdk, folder: Path, account: Account | None, *, tied: bool) -> Process:
@@ -83,4 +88,7 @@ def _configure(node: Node, home: Path, folder: Path, conf: Path) -> None:
         # Past the watermarks of a nearly full disk a new index would stay red, and writes time out.
         "cluster.routing.allocation.disk.threshold_enabled": "false",
     }
-    (conf / "elasticsearch.yml").write_text("".join(f"{key}: {json.dumps(str(value))}\n" for key, value in settings.items()))
+    chosen = {**settings, **node.settings}
+    (conf / "elasticsearch.yml").write_text("".join(f"{key}: {json.dumps(str(value))}\n" for key, value in chosen.items()))
+    for name, content in node.files.items():
+        (conf / name).write_text(content)

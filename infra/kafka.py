@@ -3,6 +3,7 @@
 import logging
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +63,10 @@ class Broker(NamedTuple):
     controller_port: int
     heap: str
     """As for -Xmx: `512m`."""
+    settings: Mapping[str, str] = {}
+    """In place of those here or beside them: listeners, certificates, an authorizer."""
+    scram_users: Mapping[str, str] = {}
+    """Passwords of the users that are there from the first start (SCRAM-SHA-512), since no other could make them."""
 
 
 def start(broker: Broker, jars: Path, jdk: Jdk, folder: Path, account: Account | None, *, tied: bool) -> Process:
@@ -81,7 +86,7 @@ def start(broker: Broker, jars: Path, jdk: Jdk, folder: Path, account: Account |
         "advertised.listeners": listeners,
         "log.dirs": str(data),
     }
-    properties.write_text("".join(f"{key}={value}\n" for key, value in (SETTINGS | own).items()))
+    properties.write_text("".join(f"{key}={value}\n" for key, value in {**SETTINGS, **own, **broker.settings}.items()))
     log = folder / "server.log"
     log.touch()
     hand_over(folder, account)
@@ -94,7 +99,8 @@ def start(broker: Broker, jars: Path, jdk: Jdk, folder: Path, account: Account |
         f"{jars}/*",
     ]
     if not (data / "meta.properties").is_file():
-        _lay_out([*java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"], properties, log, account)
+        users = [word for name, password in broker.scram_users.items() for word in ("--add-scram", _scram(name, password))]
+        _lay_out([*java, "-Xmx128m", "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"], properties, users, log, account)
     command = [*java, "-Xms128m", f"-Xmx{broker.heap}", "-XX:+UseG1GC", "kafka.Kafka", properties]
     return spawn("Kafka", command, log, account, tied=tied, cwd=folder)
 
@@ -115,8 +121,12 @@ def _java_options(jdk: Jdk) -> list[str]:
     return ["--enable-native-access=ALL-UNNAMED", *(["--sun-misc-unsafe-memory-access=allow"] if jdk.version >= 23 else [])]
 
 
-def _lay_out(storage_tool: list[str | Path], properties: Path, log: Path, account: Account | None) -> None:
-    command = [*storage_tool, "format", "-t", CLUSTER_ID, "-c", properties, "--ignore-formatted"]
+def _scram(name: str, password: str) -> str:
+    return f"SCRAM-SHA-512=[name={name},password={password}]"
+
+
+def _lay_out(storage_tool: list[str | Path], properties: Path, users: list[str], log: Path, account: Account | None) -> None:
+    command = [*storage_tool, "format", "-t", CLUSTER_ID, "-c", properties, "--ignore-formatted", *users]
     with log.open("ab") as out:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=60, **credentials(account))
     if done.returncode != 0:

@@ -83,6 +83,9 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     session_days: Annotated[int, msgspec.Meta(ge=1)] = 90
     """Days of event time for which a late event can still join, extend or merge sessions."""
 
+    actions: str | None = None
+    """EZCast: path of a file that adds actions, and new versions of actions, in the form of `schemas/ezcast/catalogue.toml`."""
+
     # Formats of the user's own: delimited, json, regex.
     record_start: str | None = None
     """Regular expression of a record's first line; without it every line is a record."""
@@ -138,8 +141,8 @@ class Source:
     session_gap_ms: int = 3_600_000
     address_field: str | None = None
     user_agent_field: str | None = None
-    user_agent_kinds: frozenset[str] | None = None
-    """Kinds of events that ought to carry an agent, so that one without it is matched as an empty agent; None: all."""
+    user_agent_expected: bool = True
+    """True: every event ought to carry an agent, so one without it is matched as an empty agent. False: it is not matched."""
     subject_field: str | None = None
     version_field: str | None = None
     """The field, an integer, that says which of several records of one event is the newest."""

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from streams.watched import listed
+from tailrace.watched import listed
 
 STOCK_BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
 """What most people's browser says; a list that matches it would tag everybody."""

@@ -19,12 +19,9 @@ from streams.agents import LONGEST as LONGEST_AGENT
 from streams.agents import Agents, read_agents
 from streams.geography import locate, open_asn, open_city, operator
 from streams.networks import Networks, read_networks
-from streams.watched import Content, Watched, listed
+from tailrace.watched import LOOK_EVERY_S, Content, Watched, listed
 
 log = logging.getLogger("tailrace.enrich")
-
-LOOK_EVERY_S = 1.0
-"""How often the files are looked at for changes: six calls of stat, about 10 us."""
 
 CACHED = 20_000
 """Addresses and agents whose verdicts are kept. With geography an address takes about 1.7 kB, so 34 MB at the most."""
@@ -80,7 +77,7 @@ class Enricher:
                 document["geoip"] = verdict.geoip
             if verdict.client_class is not None:
                 document["client_class"] = verdict.client_class
-        if source.user_agent_field is not None and (source.user_agent_kinds is None or event.kind in source.user_agent_kinds):
+        if source.user_agent_field is not None and (source.user_agent_expected or source.user_agent_field in document):
             tags += self._about_agent(_text(document.get(source.user_agent_field))[:LONGEST_AGENT])
         if source.subject_field is not None and _text(document.get(source.subject_field)) in _content(self._subjects, _NO_SUBJECTS):
             tags.append("d1_admin_subject")

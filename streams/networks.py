@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses,
 from pathlib import Path
 
 from schemas.address import Address
-from streams.watched import listed
+from tailrace.watched import listed
 
 log = logging.getLogger("tailrace.networks")
 

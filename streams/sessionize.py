@@ -28,7 +28,7 @@ from typing import NamedTuple
 from aiokafka import ConsumerRecord
 from faust.types import EventT
 
-from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode, encode_event, encode_patch, encode_session
+from schemas.envelope import OpenEvent, Patch, SessionSummary, encode_patch, encode_session, open_event
 from schemas.source import Source
 from streams.app import batches, make_app
 from streams.outbox import Output
@@ -54,7 +54,7 @@ class _Seen(NamedTuple):
     """An event of the batch, with what decides its session."""
 
     key: bytes
-    event: EventEnvelope
+    event: OpenEvent
     client: Client | None
     """Its client's sessions; None where `session` is decided already."""
     session: int | None
@@ -84,9 +84,7 @@ class Sessionizer:
         """Add an event to its client's sessions."""
         key = record.key or b""
         try:
-            event = decode(record.value or b"")
-            if not isinstance(event, EventEnvelope):
-                raise ValueError(f"a {type(event).__name__} where events are expected")
+            event = open_event(record.value or b"")
         except ValueError as error:
             outputs.append(self._dead(record, key, str(error)))
             return None
@@ -111,8 +109,7 @@ class Sessionizer:
             assert event.client is not None
             assert event.time is not None
             session = session_id(event.client, seen.client.start_of(event.time))
-        value = encode_event(event._replace(session=session, late=seen.late))
-        return Output(self._topics.enriched, seen.key, value)
+        return Output(self._topics.enriched, seen.key, event.enriched(session, seen.late))
 
     def _settle(self, name: str, client: Client, outputs: list[Output], writes: Writes) -> None:
         changes = client.settle()

@@ -16,7 +16,7 @@ from schemas.source import Source, SourceSettings
 from tailrace.errors import ConfigError
 from tailrace.options import pass_settings
 from tailrace.settings import Settings, find_file, origins, seconds, secret
-from tailrace.sources import load_source
+from tailrace.sources import load_source, watch_actions
 
 SECRETS = {("kafka", "sasl_password"), ("elasticsearch", "password"), ("elasticsearch", "api_key")}
 HIDDEN = "********"
@@ -116,6 +116,10 @@ def _source(settings: Settings, name: str, block: SourceSettings) -> Iterator[Fi
     except ConfigError as error:
         yield Finding("error", error.message)
         return
+    try:
+        watch_actions(source)
+    except ConfigError as error:
+        yield Finding("error", error.message)
     for key in _FILES:
         yield from _file(source, key)
 

@@ -130,10 +130,7 @@ def connect(kafka: config.Kafka, wait_s: float = 0.0) -> AdminClient:
         except KafkaException:
             admin.poll(0)
             if refused:
-                raise Refused(
-                    f"Kafka at {kafka.bootstrap_servers} refused the connection: {refused[-1].str()}; "
-                    "check kafka.security_protocol, kafka.sasl_username and its password"
-                ) from None
+                raise _not_let_in(kafka, refused[-1]) from None
         if time.monotonic() >= deadline:
             why = f" ({failed[-1].str()})" if failed else ""
             raise Unreachable(
@@ -143,6 +140,14 @@ def connect(kafka: config.Kafka, wait_s: float = 0.0) -> AdminClient:
         if not said:
             log.warning("waiting up to %.0f s for Kafka at %s", wait_s, kafka.bootstrap_servers)
             said = True
+
+
+def _not_let_in(kafka: config.Kafka, error: KafkaError) -> Refused:
+    if error.code() == KafkaError._SSL:
+        check = "kafka.ssl_ca_location (the authority that signed the broker's certificate) and the host name in kafka.bootstrap_servers"
+    else:
+        check = "kafka.sasl_username and its password, and kafka.sasl_mechanism"
+    return Refused(f"Kafka at {kafka.bootstrap_servers} refused the connection: {error.str()}; check {check}")
 
 
 def ensure_topics(admin: AdminClient, kafka: config.Kafka, sources: Iterable[str]) -> None:

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from confluent_kafka import KafkaError, KafkaException
 
 from infra import city
+from infra.forget import forget
 from infra.progress import seldom
 from infra.servers import Servers, obtain
 from tailrace import kafka, search
 from tailrace.errors import TailraceError
 from tailrace.settings import OTHER_VARIABLES, PREFIX, Elasticsearch, Kafka, Settings, load
+
+pytest_plugins = ["tests.secured"]
 
 REPOSITORY = Path(__file__).parent.parent
 NAMED = (f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS", f"{PREFIX}ELASTICSEARCH_URL")
@@ -43,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """`-m "not servers"` leaves out everything that needs them, marked by hand or not."""
-    if "servers" in getattr(item, "fixturenames", ()):
+    if {"servers", "secured_kafka"} & {*getattr(item, "fixturenames", ())}:
         item.add_marker(pytest.mark.servers)
 
 
@@ -97,8 +99,7 @@ def settings(servers: Servers, tmp_path: Path) -> Iterator[Settings]:
         elasticsearch=Elasticsearch(url=servers.url, index_prefix=mark),
     )
     yield own
-    _delete_topics(own.kafka)
-    _delete_indices(own.elasticsearch)
+    forget(own)
 
 
 @pytest.fixture(scope="session")
@@ -117,25 +118,3 @@ def city_database() -> Path:
     if found is None:
         pytest.skip("no City database: install maxminddb-geolite2, which is among the development dependencies")
     return found
-
-
-def _delete_topics(own: Kafka) -> None:
-    admin = kafka.connect(own, wait_s=5)
-    mine = [name for name in admin.list_topics(timeout=10).topics if name.startswith(own.topic_prefix)]
-    for future in admin.delete_topics(mine, operation_timeout=10).values() if mine else ():
-        try:
-            future.result(timeout=20)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise
-
-
-def _delete_indices(own: Elasticsearch) -> None:
-    mine = f"{own.index_prefix}*"
-    with search.connect(own, wait_s=5).options(ignore_status=404) as client:
-        for index in client.indices.get(index=mine, expand_wildcards="all", features="aliases"):
-            client.indices.delete(index=index, ignore_unavailable=True)
-        for template in client.indices.get_index_template(name=mine)["index_templates"]:
-            client.indices.delete_index_template(name=template["name"])
-        for template in client.cluster.get_component_template(name=mine)["component_templates"]:
-            client.cluster.delete_component_template(name=template["name"])

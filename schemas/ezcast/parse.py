@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from schemas.address import canonical_address
 from schemas.event import Dead, Document, Event, Parsed
-from schemas.ezcast.catalogue import Catalogue, Form
+from schemas.ezcast.catalogue import SEPARATOR, Catalogue, Form
 from schemas.localtime import LocalClock
 from schemas.place import Place
 from schemas.source import ParseRecord
@@ -35,7 +35,7 @@ MAX_ELEMENTS = 32
 UNKNOWN_ACTION = "_unknown_action"
 FIELD_COUNT = "_field_count"
 
-_BAR, _BAR_BYTES = " | ", b" | "
+_BAR, _BAR_BYTES = SEPARATOR, SEPARATOR.encode()
 _STAMP_LENGTH = 19
 _FORGED_STAMP = re.compile(rb"\n\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d(?=\r?\n|\Z)")
 _CONVERTERS: dict[str, Callable[[str], int | float | str]] = {"integer": integer, "float": number, "boolean": boolean}

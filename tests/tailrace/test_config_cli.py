@@ -110,3 +110,11 @@ def test_what_show_writes_is_a_configuration(file: Path) -> None:
     shown = json.loads(run("show", "--format", "json").output)
     assert shown["sources"]["ezcast"]["timezone"] == "Europe/Brussels"
     assert shown["host"] is None
+
+
+def test_a_file_of_actions_is_read_as_the_workers_will(file: Path) -> None:
+    (file.parent / "actions.toml").write_text('[types]\ninteger = ["album"]\n')
+    file.write_text('[sources.ezcast]\npaths = ["*.trace"]\nactions = "actions.toml"\n')
+    done = run("check")
+    assert done.exit_code == 78
+    assert 'error: sources.ezcast.actions = "actions.toml": types: album is both keyword and integer' in done.output
