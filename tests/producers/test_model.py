@@ -312,8 +312,22 @@ def _content(path: Path) -> bytes:
 
 
 def test_acknowledged_in_any_order() -> None:
-    games = 3 * checks().max_examples
-    run_state_machine_as_test(lambda: Files(Topic), settings=checks(stateful_step_count=30, max_examples=games))
+    run_state_machine_as_test(lambda: Files(Topic), settings=checks(stateful_step_count=30))
+
+
+def test_35_a_copy_that_is_compressed_at_once_is_known_before_enough_of_it_is_there() -> None:
+    """logrotate's copytruncate with compress: the cut, the copy and the beginning of the compressed file are found in one look."""
+    files = Files(Topic)
+    files.write_lines(2)
+    files.look()
+    files.copy_and_cut()
+    copy = files.folder / "a.log.1"
+    packed, content = copy.with_name("a.log.1.gz"), gzip.compress(copy.read_bytes())
+    packed.write_bytes(content[:18])
+    files.look()
+    packed.write_bytes(content)
+    copy.unlink()
+    files.teardown()
 
 
 def test_06_a_file_cut_after_it_was_found_and_before_it_was_read_has_the_id_of_what_is_read() -> None:
