@@ -66,6 +66,15 @@ class Ship(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
     """`127.0.0.1:9464` answers /metrics (Prometheus) and /health there; off by default."""
 
 
+class Stream(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """`tailrace stream`."""
+
+    store: Literal["memory", "rocksdb"] = "memory"
+    """What holds the sessions beside Kafka: `rocksdb` (an extra), below `state_dir`, for state larger than memory and short restarts."""
+    standby_replicas: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """So many other workers keep a copy of each partition's sessions up to date, to take over at once."""
+
+
 class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     url: str = "http://127.0.0.1:9200"
     index_prefix: str = ""
@@ -103,6 +112,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     workers need the same one, and for good: another key makes everybody somebody else."""
     kafka: Kafka = Kafka()
     ship: Ship = Ship()
+    stream: Stream = Stream()
     elasticsearch: Elasticsearch = Elasticsearch()
     sources: dict[str, SourceSettings] = msgspec.field(default_factory=_built_in_sources)
 
