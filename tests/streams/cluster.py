@@ -12,7 +12,7 @@ import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode
+from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode, encode_event
 from schemas.place import Place, key_prefix
 from tailrace import kafka
 from tailrace.settings import Settings
@@ -98,6 +98,11 @@ class Cluster:
     def publish(self, source: str, records: Iterable[tuple[bytes, bytes, int]]) -> None:
         """Write (key, value, partition) to the source's raw topic."""
         self.produce(self.topic(source, "raw"), records)
+
+    def add_events(self, made: Iterable["Click"]) -> None:
+        """Write clicks to `clicks.events`, as parse does: those of a client to one partition, in their order."""
+        events = ((click.who.encode(), encode_event(click.envelope()), -1) for click in made)
+        self.produce(self.topic("clicks", "events"), events)
 
     def produce(self, topic: str, records: Iterable[tuple[bytes, bytes, int]]) -> None:
         producer = Producer(kafka.producer_config(self.settings.kafka))
@@ -198,3 +203,6 @@ class Click(msgspec.Struct):
 
     def line(self) -> bytes:
         return msgspec.json.encode(self)
+
+    def envelope(self) -> EventEnvelope:
+        return EventEnvelope(self.id, self.time, self.who, self.what, None, False, b"{}")
