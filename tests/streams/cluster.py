@@ -41,6 +41,8 @@ class Cluster:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings = settings
         self.folder = folder
+        self.environment: dict[str, str] = {}
+        """Of the workers, beyond what says where they work."""
         self.config = folder / "tailrace.toml"
         self.config.write_text(CONFIG)
         self._admin = kafka.connect(settings.kafka, 5)
@@ -79,6 +81,7 @@ class Cluster:
             "TAILRACE_STATE_DIR": str(self.folder / "state"),
             "TAILRACE_KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka.bootstrap_servers,
             "TAILRACE_KAFKA_TOPIC_PREFIX": self.settings.kafka.topic_prefix,
+            **self.environment,
         }
         with log.open("wb") as out:
             process = subprocess.Popen(
