@@ -35,6 +35,7 @@ class Output(NamedTuple):
 
 
 def by_topic(outputs: Iterable[Output]) -> Counter[str]:
+    """How many records go to each topic."""
     return Counter(map(itemgetter(0), outputs))
 
 

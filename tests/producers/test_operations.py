@@ -3,12 +3,9 @@
 import json
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,27 +18,13 @@ from tailrace.errors import ConfigError, TailraceError
 from tailrace.metrics import expose
 from tailrace.monitor import Answers, Monitor
 from tailrace.settings import Settings
-from tests.helpers import eventually
+from tests.helpers import eventually, free_address, get
 from tests.producers.conftest import Ship, event, make_source
 from tests.producers.test_cli import configure, payloads, process, ship, topic_exists
 
 
 def lines(first: int, last: int) -> bytes:
     return b"".join(map(event, range(first, last)))
-
-
-def get(address: str, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
-def free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @contextmanager

@@ -11,12 +11,15 @@ from pathlib import Path
 import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
+from faust.types import TP
 
 from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode, encode_event
 from schemas.place import Place, key_prefix
+from streams.recovery import ChangelogReader
+from streams.store import MemoryPartition
 from tailrace import kafka
 from tailrace.settings import Settings
-from tests.helpers import end_of, read_topic
+from tests.helpers import end_of, eventually, read_topic
 
 CONFIG = """
 [sources.clicks]
@@ -112,6 +115,28 @@ class Cluster:
         for key, value, partition in records:
             producer.produce(topic, value, key, partition)
         assert producer.flush(30) == 0
+
+    @property
+    def changelog(self) -> str:
+        """The topic of the sessions' state."""
+        return f"{kafka.group(self.settings.kafka, 'sessionize')}-clicks-sessions-changelog"
+
+    def recover(self) -> list[MemoryPartition]:
+        """The sessions' state, by partition, as a worker without a copy of its own recovers it."""
+        reader = ChangelogReader(self.settings.kafka, "nobody")
+        partitions = [MemoryPartition() for _ in self._partitions]
+        reading = set(self._partitions)
+
+        def read_on() -> bool:
+            for tp, found in reader.fetch().items():
+                partitions[tp.partition].recover(found.changes, found.offset)
+                reading.difference_update([tp.partition] if found.at_end else [])
+            return not reading
+
+        reader.start({TP(self.changelog, number): 0 for number in reading})
+        eventually(read_on, "the changelog is read", 60)
+        reader.close()
+        return partitions
 
     def ends(self, topic: str) -> list[int]:
         consumer = self._consumers["parse"]

@@ -6,12 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faust.types import TP
 
-from streams.recovery import ChangelogReader
 from streams.sessions import Client
-from streams.store import MemoryPartition
-from tailrace import kafka
 from tailrace.settings import Settings
 from tests.helpers import eventually
 from tests.streams.cluster import Click, Cluster, Running
@@ -31,26 +27,11 @@ def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
 
 def recovered(cluster: Cluster) -> dict[str, set[tuple[int, str]]]:
     """The events of every client, as a worker that starts now would recover them."""
-    table = kafka.group(cluster.settings.kafka, "sessionize") + "-clicks-sessions-changelog"
-    reader = ChangelogReader(cluster.settings.kafka, "nobody")
-    partitions = {TP(table, number): MemoryPartition() for number in range(cluster.settings.kafka.partitions)}
-    reader.start(dict.fromkeys(partitions, 0))
-    reading = set(partitions)
-
-    def read_on() -> bool:
-        for tp, found in reader.fetch().items():
-            partitions[tp].recover(found.changes, found.offset)
-            if found.at_end:
-                reading.discard(tp)
-        return not reading
-
-    eventually(read_on, "the changelog is read", WITHIN_S)
-    reader.close()
-    clients: dict[str, set[tuple[int, str]]] = {}
-    for partition in partitions.values():
-        for client, _ in partition.clients():
-            clients[client.decode()] = set(Client(3_600_000, partition.pages(client)).members)
-    return clients
+    return {
+        client.decode(): set(Client(3_600_000, partition.pages(client)).members)
+        for partition in cluster.recover()
+        for client, _ in partition.clients()
+    }
 
 
 def members(made: list[Click]) -> dict[str, set[tuple[int, str]]]:
@@ -71,15 +52,14 @@ def freeze(cluster: Cluster, worker: Running, outputs: int) -> None:
 def test_a_worker_that_comes_back_from_standing_still_contradicts_nobody(cluster: Cluster) -> None:
     made = clicks(40_000, seed=3)
     parts = made[:30_000], made[30_000:36_000], made[36_000:]
-    add = cluster.add_events
-    add(parts[0])
+    cluster.add_events(parts[0])
     with cluster.worker("sessionize", "--source", "clicks") as frozen:
         freeze(cluster, frozen, 1_000)
         with cluster.worker("sessionize", "--source", "clicks") as successor:
-            add(parts[1])
+            cluster.add_events(parts[1])
             eventually(lambda: cluster.done("sessionize", "clicks"), "its successor does the rest", WITHIN_S)
             frozen.process.send_signal(signal.SIGCONT)
-            add(parts[2])
+            cluster.add_events(parts[2])
             eventually(lambda: cluster.done("sessionize", "clicks"), "the group goes on", WITHIN_S)
             assert successor.process.poll() is None, successor.said
         assert frozen.end() == 1
