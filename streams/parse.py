@@ -25,7 +25,7 @@ from streams.outbox import Output
 from streams.worker import Worker
 from tailrace import kafka
 from tailrace.dead import DeadLetter
-from tailrace.settings import Settings
+from tailrace.settings import Settings, hash_key
 
 DAY_MS = 86_400_000
 LONGEST_ID = 512
@@ -158,11 +158,12 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
 
     Raises ConfigError where a source's lists cannot be used.
     """
+    key = hash_key(settings)
     app = make_app(settings, "parse")
     worker = Worker(settings, app)
     for source in sources:
         raw, events, dead = (kafka.topic(settings.kafka, source.name, kind) for kind in ("raw", "events", "dead"))
-        parser = Parser(following(source), events, dead, Enricher(source).enrich)
+        parser = Parser(following(source), events, dead, Enricher(source, key).enrich)
         wind = winder(settings.kafka, source, source.local_timezone) if source.local_timezone else None
         worker.agent(batches(app, raw), f"parse-{source.name}", ParseAgent(worker, parser, wind))
     return worker
