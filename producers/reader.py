@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from producers.content import Content, Damaged, Packed, Replaced
 from schemas import framing
+from schemas.identity import HEAD_BYTES
 from schemas.source import Source
 
 CHUNK_BYTES = 256 * 1024
@@ -95,6 +96,8 @@ class Reader:
         """The last bytes before the offset that it began at, once it was opened."""
         self._known = UNSIGNED
         """The signature, as long as the file was not opened."""
+        self._ahead = b""
+        """What stood at `position` when the file was opened; looked at until there is a marker."""
         self._too_large: TooLarge | None = None
         """The record that is being skipped; `_held` then begins inside it."""
         self._until: re.Pattern[bytes] | None = None
@@ -155,6 +158,8 @@ class Reader:
             length = min(ENDING_BYTES, self.position)
             marker = content.pread(length, self.position - length)
             self._marker = self.before = marker if len(marker) == length else b""
+        if not self._marker and not self._ahead:
+            self._ahead = content.pread(HEAD_BYTES, self.position)
         self.close()
         self._content = content
         self._note_consumed(content)
@@ -192,7 +197,7 @@ class Reader:
             raise
         self._note_consumed(content)
         is_behind = content.ends_early and len(data) < len(marker)
-        if not is_behind and not data.startswith(marker):
+        if not is_behind and not data.startswith(marker or self._ahead[:limit]):
             raise Replaced
         self.at_end = len(data) <= len(marker)
         if self.at_end:
