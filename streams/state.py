@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from streams.clock import ACTIVE_EVENTS, DAY_MS, Clock
 from streams.members import first_time
 from streams.sessions import Client
-from streams.table import HORIZON, Partition, page_key
+from streams.store import HORIZON, Partition, page_key
 
 LONGEST_DAY_MS = 25 * 3_600_000
 """Of local time, in autumn: the views of a day are whole or forgotten."""
@@ -38,7 +38,7 @@ class State:
         self._open_members = 0
         self._due: dict[int, set[str]] = {}
         """Clients by the horizon at which their oldest session may be over."""
-        for name, pages in data.clients.items():
+        for name, pages in data.clients():
             self._due.setdefault(self._over_at(first_time(pages)), set()).add(name.decode())
         self._expiring: list[str] = []
 
@@ -50,7 +50,7 @@ class State:
         """A client's sessions, empty for a new one. Ask once per batch."""
         found = self._open.pop(client, None)
         if found is None:
-            found = Client(self._gap, self._data.clients.get(client.encode(), {}), self._reach)
+            found = Client(self._gap, self._data.pages(client.encode()), self._reach)
         self._open[client] = found
         return found
 

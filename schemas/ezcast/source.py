@@ -54,9 +54,11 @@ def source(name: str, settings: SourceSettings, actions: str | None = None) -> S
         user_agent_expected=False,
         session_fields={login: {"session_browser": "browser_name", "session_os": "user_os"} for login in LOGINS},
         views=VIEWS,
-        client=client_of,
         client_fields=("session", "ip", "netid"),
         kind_field="action",
+        client_of=client_of,
+        person_fields=("netid", "session", "session_id", "email"),
+        nobody=frozenset({"", "nologin"}),
         client_class=True,
         local_timezone=settings.timezone,
     )

@@ -5,7 +5,7 @@ import pytest
 from streams import state as module
 from streams.clock import DAY_MS
 from streams.state import State
-from streams.table import HORIZON, Partition, page_key
+from streams.store import HORIZON, MemoryPartition, page_key
 
 GAP = 3_600_000
 T0 = 17_000 * DAY_MS
@@ -15,7 +15,7 @@ class Table:
     """A partition's data that applies what the state writes, and counts it."""
 
     def __init__(self) -> None:
-        self.data = Partition()
+        self.data = MemoryPartition()
         self.restart()
         self.writes: dict[bytes, bytes | None] = {}
 
@@ -30,8 +30,7 @@ class Table:
         for name, client in opened.items():
             self.writes |= {page_key(name.encode(), page): value for page, value in client.settle().pages.items()}
         self.writes |= self.state.end_batch(clients)
-        for key, value in self.writes.items():
-            self.data.put(key, value)
+        self.data.change(self.writes)
 
     def restart(self) -> None:
         self.state = State(self.data, GAP, days=2, active_events=1)
@@ -46,7 +45,7 @@ def test_sessions_are_forgotten_when_nothing_can_join_them(restarted: bool) -> N
     for day in (1, 2, 3):
         table.see(*[(name, T0 + day * DAY_MS) for name in "abc"])
     assert table.state.horizon == T0 + DAY_MS
-    assert b"gone" not in table.data.clients
+    assert not table.data.pages(b"gone")
     assert [session.start for session in table.state.client("old").sessions] == [T0 + DAY_MS]
     assert table.state.client("edge").sessions, "an event at the horizon can still join it"
     assert table.state.is_late(T0), "what was there is forgotten"
@@ -71,7 +70,7 @@ def test_expiry_takes_a_few_clients_after_each_batch(monkeypatch: pytest.MonkeyP
     left = []
     for _ in range(5):
         table.see(*[(name, T0 + 10 * DAY_MS) for name in "abc"])
-        left.append(sum(name.startswith(b"old") for name in table.data.clients))
+        left.append(sum(name.startswith(b"old") for name, _ in table.data.clients()))
     assert left == [25, 15, 5, 0, 0]
 
 
