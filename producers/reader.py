@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from producers.content import Content, Damaged, Packed, Replaced
 from schemas import framing
+from schemas.identity import HEAD_BYTES
 from schemas.source import Source
 
 CHUNK_BYTES = 256 * 1024
@@ -77,6 +78,8 @@ class Reader:
         self._held = b""
         """Bytes from `_begin` to `position`, of records that are not complete."""
         self._marker = b""
+        self._ahead = b""
+        """What stood at `position` when the file was opened; looked at until there is a marker."""
         self._too_large: TooLarge | None = None
         """The record that is being skipped; `_held` then begins inside it."""
         self._until: re.Pattern[bytes] | None = None
@@ -133,6 +136,8 @@ class Reader:
             length = min(_MARKER_BYTES, self.position)
             marker = content.pread(length, self.position - length)
             self._marker = marker if len(marker) == length else b""
+        if not self._marker and not self._ahead:
+            self._ahead = content.pread(HEAD_BYTES, self.position)
         self.close()
         self._content = content
         self._note_consumed(content)
@@ -165,7 +170,7 @@ class Reader:
             raise
         self._note_consumed(content)
         is_behind = content.ends_early and len(data) < len(marker)
-        if not is_behind and not data.startswith(marker):
+        if not is_behind and not data.startswith(marker or self._ahead[:CHUNK_BYTES]):
             raise Replaced
         self.at_end = len(data) <= len(marker)
         if self.at_end:

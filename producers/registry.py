@@ -33,6 +33,9 @@ log = logging.getLogger("tailrace.ship")
 
 ENDS_EARLY = "its compressed data stops before its end: it is still being written, or was cut"
 
+WRITTEN_S = 60.0
+"""A compressed file that stops before its end and was not written for so long was cut; it is read as far as it goes."""
+
 
 def _max_open() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -205,7 +208,10 @@ class Registry:
                 if content.ends_early:
                     self._cannot_read(file.path, ENDS_EARLY)
                 head = beginning if not content.ends_early else None
-            if head:
+            if head and self._may_be_known(source, file, content, beginning, head):
+                if heads_may_be_torn:
+                    self._cannot_read(file.path, ENDS_EARLY)
+            elif head:
                 kept = self._follow(source, file, content, begin, beginning, head)
                 if self.unreadable.pop(file.path, None):
                     log.info("%s can be read now", file.path)
@@ -222,19 +228,33 @@ class Registry:
             log.warning("cannot read %s: %s; other files go on, and it is tried again", path, why)
         self.unreadable[path] = why
 
+    def _may_be_known(self, source: Source, file: Found, content: Content, beginning: bytes, head: bytes) -> bool:
+        """Whether a compressed file that is being written is too short to tell whether it is one that was read: it is waited for."""
+        if not content.ends_early or time.time() - file.mtime_ns / 1e9 > WRITTEN_S:
+            return False
+        return any(
+            len(beginning) < max(tailed.reader.signature.length if tailed else 0, entry.signed if entry else 0)
+            for tailed, entry in self._begin_alike(source, head)
+        )
+
+    def _begin_alike(self, source: Source, head: bytes) -> Iterator[tuple[TailedFile | None, Entry | None]]:
+        """What is known of files with this head, by ordinal."""
+        for ordinal in count():
+            at = (source.name, identity.file_id(head, ordinal))
+            tailed, entry = self._tracked.get(at), self._stored.get(at)
+            if tailed is None and entry is None:
+                return
+            yield tailed, entry
+
     def _follow(self, source: Source, file: Found, content: Content, begin: int, beginning: bytes, head: bytes) -> bool:
         """Decide what the file is. True where the content was given to a reader."""
         stored: list[tuple[bool, int, Entry]] = []
-        for ordinal in count():
-            file_id = identity.file_id(head, ordinal)
-            tailed = self._tracked.get((source.name, file_id))
-            entry = self._stored.get((source.name, file_id))
+        known = list(self._begin_alike(source, head))
+        for tailed, entry in known:
             if tailed is not None and _same(tailed, content, beginning):
                 return self._known(tailed, file, content)
             if entry is not None and _continues(entry, content, beginning, file.size):
                 stored.append((entry.path == file.path, entry.signed, entry))
-            if tailed is None and entry is None:
-                break
         if stored:
             best = max(stored, key=lambda candidate: candidate[:2])[2]
             del self._stored[source.name, best.file]
@@ -245,8 +265,9 @@ class Registry:
             self._ignored[source.name, file.inode] = file
             return False
         else:
-            if ordinal:
+            if known:
                 log.info("%s begins like a file that was read before and then differs: it is read as a file of its own", file.path)
+            file_id = identity.file_id(head, len(known))
             tailed = self._track(source, self._place(source, file_id, file.path), file, begin)
         self._carry_on(tailed, file, content)
         return True
