@@ -6,6 +6,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import orjson
 from aiokafka import ConsumerRecord
@@ -21,7 +22,7 @@ from streams.actions import following
 from streams.app import batches, make_app
 from streams.enrich import Enricher
 from streams.lookback import Clocks, Wind, winder
-from streams.outbox import Output
+from streams.outbox import Output, by_topic
 from streams.worker import Worker
 from tailrace import kafka
 from tailrace.dead import DeadLetter
@@ -150,7 +151,7 @@ class ParseAgent:
             where = TopicPartition(record.topic, record.partition, record.offset)
             clocks.set((record.partition, place.file), await asyncio.to_thread(self._wind, where, place.file, offset))
             at = self._parser.run(records, at, outputs)
-        await self._worker.outbox.send(outputs, event.ack)
+        await self._worker.outbox.send(outputs, partial(self._worker.done, event, by_topic(outputs)))
 
 
 def build(settings: Settings, sources: Sequence[Source]) -> Worker:
