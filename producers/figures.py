@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from producers.monitor import Health
 from producers.tailed import TailedFile
 from tailrace import metrics
 from tailrace.metrics import Sample
+from tailrace.monitor import Health
 
 if TYPE_CHECKING:
     from producers.ship import Shipper
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 STUCK_S = 60.0
 """A producer whose queue has not moved for so long is not well: Kafka takes nothing, or reading hangs in a dead share."""
 
-
 RESTING_S = 3600.0
 """Figures of a file are told until it has not grown for so long, and as long as anything in it is not acknowledged: thousands of
 archives that rest are no news, and each would be four series."""
+
+
+class ShipHealth(Health, frozen=True, kw_only=True):
+    files: int
+    lag_bytes: int
+    queue_records: int
+    unreadable_files: int
 
 
 def samples(shipper: "Shipper") -> Iterator[Sample]:
@@ -61,9 +67,9 @@ def _of_file(tailed: TailedFile) -> Iterator[Sample]:
     yield Sample(metrics.SHIP_FILE_LAG, _lag(tailed), labels)
 
 
-def health(shipper: "Shipper") -> Health:
+def health(shipper: "Shipper") -> ShipHealth:
     files = shipper.files()
-    return Health(
+    return ShipHealth(
         status=_status(shipper),
         files=len(files),
         lag_bytes=sum(map(_lag, files)),
