@@ -60,16 +60,19 @@ def pages(clients: int) -> Iterator[tuple[bytes, bytes]]:
             yield page_key(name.encode(), page), value
 
 
-def memory(settings: Settings, folder: Path) -> None:
-    _recover(settings, lambda number: MemoryPartition())
+Work = Callable[[Settings, Path], object]
+"""Recovers, and returns what holds the state then."""
 
 
-def rocksdb(settings: Settings, folder: Path) -> None:
-    for partition in _recover(settings, lambda number: open_on_disk(folder / str(number), "topic")):
-        partition.close()
+def memory(settings: Settings, folder: Path) -> object:
+    return _recover(settings, lambda number: MemoryPartition())
 
 
-def _recover(settings: Settings, make: Callable[[int], Partition]) -> list[Partition]:
+def rocksdb(settings: Settings, folder: Path) -> object:
+    return _recover(settings, lambda number: open_on_disk(folder / str(number), "topic"))
+
+
+def _recover(settings: Settings, make: Callable[[int], Partition]) -> list[State]:
     """As `streams.recovery` does, and the first thing that a batch needs."""
     reader = ChangelogReader(settings.kafka, "nobody")
     partitions = [make(number) for number in range(settings.kafka.partitions)]
@@ -81,12 +84,10 @@ def _recover(settings: Settings, make: Callable[[int], Partition]) -> list[Parti
             partitions[tp.partition].recover(found.changes, found.offset)
             reading.difference_update([tp.partition] if found.at_end else [])
     reader.close()
-    for partition in partitions:
-        State(partition, GAP_MS, DAYS)
-    return partitions
+    return [State(partition, GAP_MS, DAYS) for partition in partitions]
 
 
-def stock(settings: Settings, folder: Path) -> None:
+def stock(settings: Settings, folder: Path) -> object:
     app = faust.App(
         f"{settings.kafka.topic_prefix}recovery",
         broker=f"kafka://{settings.kafka.bootstrap_servers}",
@@ -112,21 +113,23 @@ def stock(settings: Settings, folder: Path) -> None:
         await app.stop()
 
     uvloop.run(run())
+    return app
 
 
-def _measured(work: Callable[[Settings, Path], None], settings: Settings, folder: Path, result: Connection) -> None:
+def _measured(work: Work, settings: Settings, folder: Path, result: Connection) -> None:
     before_mb, cpu_s, began = _resident_mb(), time.process_time(), time.monotonic()
-    work(settings, folder)
+    state = work(settings, folder)
     seconds, cpu_s = time.monotonic() - began, time.process_time() - cpu_s
     disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     result.send(Run(seconds, cpu_s, _resident_mb() - before_mb, disk / 1e6))
+    del state
 
 
 def _resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 
-def measure(work: Callable[[Settings, Path], None], settings: Settings, folder: Path) -> Run:
+def measure(work: Work, settings: Settings, folder: Path) -> Run:
     receiver, sender = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_measured, args=(work, settings, folder, sender))
     process.start()

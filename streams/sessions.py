@@ -236,12 +236,12 @@ class Client:
     def _written(self) -> dict[bytes, bytes | None]:
         """The pages that differ from what is stored, the upper half of a split before the lower (see `_trim`)."""
         pages: dict[bytes, bytes | None] = {}
-        for at in range(len(self._pages) - 1, -1, -1):
-            page = self._pages[at]
-            if page.lower in self._dirty:
-                pages[_name(page.lower)] = _value(page.members) if page.members else None
-                if not page.members:
-                    del self._pages[at], self._lowers[at]
+        for lower in sorted(self._dirty, reverse=True):
+            at = bisect_left(self._lowers, lower)
+            members = self._pages[at].members
+            pages[_name(lower)] = _value(members) if members else None
+            if not members:
+                del self._pages[at], self._lowers[at]
         self._dirty.clear()
         return pages
 
