@@ -7,9 +7,9 @@ for good fails the worker: nothing after it is acknowledged, so the batch is rea
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from operator import itemgetter
-from typing import NamedTuple
+from operator import attrgetter
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from tailrace import kafka
@@ -23,8 +23,8 @@ QUEUE_RECORDS = 200_000
 QUEUE_KIB = 256 * 1024
 
 
-class Output(NamedTuple):
-    """A record to produce."""
+class Output(msgspec.Struct, frozen=True, gc=False):
+    """A record to produce. There is one for every event: a Struct costs a third of a NamedTuple to make."""
 
     topic: str
     key: bytes
@@ -36,7 +36,7 @@ class Output(NamedTuple):
 
 def by_topic(outputs: Iterable[Output]) -> Counter[str]:
     """How many records go to each topic."""
-    return Counter(map(itemgetter(0), outputs))
+    return Counter(map(attrgetter("topic"), outputs))
 
 
 class Undelivered(TailraceError):
@@ -87,16 +87,19 @@ class Outbox:
             return
         delivered = _Shipment(len(outputs), then, self._fail).delivered
         produce = self._producer.produce
-        for topic, key, value, partition, headers in outputs:
+        for output in outputs:
             while True:
                 try:
-                    produce(topic, value, key, partition, delivered, headers=headers)
+                    if output.headers is None:  # naming none costs 0.3 us
+                        produce(output.topic, output.value, output.key, output.partition, delivered)
+                    else:
+                        produce(output.topic, output.value, output.key, output.partition, delivered, headers=output.headers)
                     break
                 except BufferError:
                     self._outstanding.set()
                     await asyncio.sleep(POLL_S)
                 except KafkaException as error:
-                    raise Undelivered(f"cannot produce to {topic}: {error.args[0].str()}") from None
+                    raise Undelivered(f"cannot produce to {output.topic}: {error.args[0].str()}") from None
         self._outstanding.set()
 
     async def poll(self) -> None:
