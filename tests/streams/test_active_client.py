@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from streams.sessions import PAGE_MEMBERS, Client, Member
+from streams.members import PAGE_MEMBERS, Member
+from streams.sessions import Client
 from streams.state import DAY_MS, State
 from streams.store import HORIZON, MemoryPartition, page_key
 
@@ -22,7 +23,7 @@ def events(count: int, within_ms: int) -> list[Member]:
 def changelog_bytes(arrival: Sequence[Member]) -> list[int]:
     """What each batch writes, in bytes."""
     data = MemoryPartition()
-    state = State(data, GAP, days=90, delay_events=0)
+    state = State(data, GAP, days=90, active_events=0)
     written = []
     for at in range(0, len(arrival), BATCH):
         client = state.client("busy")
