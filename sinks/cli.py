@@ -11,7 +11,7 @@ import click
 
 from sinks import templates
 from sinks.consume import Sink
-from tailrace import kafka, options, search
+from tailrace import kafka, kafka_access, options, search
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
 
@@ -37,7 +37,7 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float) -> No
     sources = load_sources(settings, settings.sources)  # all: sources that share an index share a template
     admin = kafka.connect(settings.kafka, wait_s)
     client = search.connect(settings.elasticsearch, wait_s)
-    kafka.ensure_topics(admin, settings.kafka, names)
+    kafka_access.require(admin, settings.kafka, "sink", names)
     templates.install(client, settings.elasticsearch, sources.values())
     with stopped_by_signals() as stop:
         Sink(settings, [sources[name] for name in names], client).run(stop)

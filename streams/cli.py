@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-from tailrace import kafka, options
+from tailrace import kafka, kafka_access, options
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
 from tailrace.supervisor import Supervisor
@@ -31,7 +31,7 @@ def stream(settings: Settings, role: str | None, source_names: tuple[str, ...], 
         _run_both(names, wait_s)
         return
     sources = load_sources(settings, names)
-    kafka.ensure_topics(kafka.connect(settings.kafka, wait_s), settings.kafka, names)
+    kafka_access.require(kafka.connect(settings.kafka, wait_s), settings.kafka, role, names)
     # Faust takes a second to import, which neither --help nor the supervisor should cost.
     from streams import worker
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import faust
-from confluent_kafka import KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from faust.stores.memory import Store
@@ -18,7 +18,8 @@ from faust.types import TP, EventT
 
 from streams.outbox import Output
 from tailrace import kafka
-from tailrace.errors import ConfigError, TailraceError
+from tailrace.errors import ConfigError, Refused, TailraceError
+from tailrace.kafka_access import in_words
 from tailrace.settings import Kafka
 
 Pages = dict[bytes, bytes]
@@ -155,5 +156,7 @@ def ensure_changelog(admin: AdminClient, settings: Kafka, table: SessionTable, e
     try:
         admin.create_topics([topic])[name].result(timeout=30)
     except KafkaException as failure:
+        if failure.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise Refused(in_words(settings, [f"Read, Write and Create on topic {name}"])) from None
         if failure.args[0].name() != "TOPIC_ALREADY_EXISTS":
             raise TailraceError(f"cannot create topic {name}: {failure.args[0].str()}") from None

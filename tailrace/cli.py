@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "sink": ("sinks.cli", "sink", "Write events to Elasticsearch."),
     "report": ("reports.cli", "report", "Answer questions from the index."),
     "audit": ("reports.audit_cli", "audit", "Prove that every record of every file arrived once."),
+    "access": ("tailrace.access_cli", "access", "Print the rights that each role needs of Kafka and Elasticsearch."),
     "config": ("tailrace.config_cli", "config", "Check and show the configuration."),
     "up": ("infra.cli", "up", "Start a Kafka and an Elasticsearch for this machine."),
     "down": ("infra.cli", "down", "Stop the servers that `up` started."),

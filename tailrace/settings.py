@@ -148,6 +148,15 @@ def secret(value: str | None, file: str | None, key: str) -> str | None:
         raise ConfigError(f"{key}_file: cannot read {file}: {error.strerror}") from None
 
 
+def certificates(file: str, key: str) -> str:
+    """The path of a file of certificates that can be read. Raises ConfigError."""
+    try:
+        with open(file, "rb"):
+            return file
+    except OSError as error:
+        raise ConfigError(f"{key}: cannot read {file}: {error.strerror}") from None
+
+
 def origins(path: Path | None, environ: Mapping[str, str]) -> dict[tuple[str, ...], str]:
     """What set each key that is not left at its default: the file or the variable, by the key's path."""
     file = find_file(path, environ)
