@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench bench-ship up down clean
+.PHONY: help install demo test lint bench soak up down clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -32,8 +32,11 @@ lint: $(INSTALLED) ## ruff and mypy
 bench: $(INSTALLED) ## Measure the hot loops against their peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-ship: $(INSTALLED) ## Files to Kafka: against a plain loop, rsyslog and syslog-ng
-	$(BIN)/python -m benchmarks ship $(ARGS)
+bench-%: $(INSTALLED) ## One of them: bench-ship, bench-stream, bench-sink, bench-e2e, bench-queries, …
+	$(BIN)/python -m benchmarks $* $(ARGS)
+
+soak: $(INSTALLED) ## Traffic for 15 minutes while everything is killed, frozen and restarted at random
+	$(BIN)/python -m tests.soak $(ARGS)
 
 up: $(INSTALLED) ## Start Kafka and Elasticsearch for this machine
 	$(BIN)/tailrace up

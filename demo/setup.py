@@ -11,8 +11,9 @@ from demo import dataone
 from demo.writer import EVENTS, TRACES
 from infra import ports, servers
 from infra.city import city_database
+from infra.forget import forget
 from infra.progress import Printer, Say
-from tailrace import kafka, search, settings
+from tailrace import settings
 from tailrace.errors import TailraceError
 from tailrace.settings import PREFIX, Settings
 
@@ -73,7 +74,7 @@ def running_servers(config: Path, *, keep: bool) -> Iterator[tuple[Settings, str
             yield own, "the servers are not the demo's: whoever started them stops them"
         finally:
             if not keep:
-                _forget(own)
+                forget(own)
     elif keep:
         kafka_port, elasticsearch_port = ports.free(2)
         _append_servers(config, "", f"{ports.HOST}:{kafka_port}", f"http://{ports.HOST}:{elasticsearch_port}")
@@ -117,22 +118,3 @@ def _tailrace(config: Path, *words: str) -> None:
     code = subprocess.run(tailrace(config, *words), check=False).returncode
     if code:
         raise TailraceError(f"tailrace {' '.join(words)} ended with exit code {code}, see above")
-
-
-def _forget(own: Settings) -> None:
-    """Delete the topics, groups, indices and templates of a demo on other people's servers."""
-    prefix = own.kafka.topic_prefix
-    assert prefix.startswith(PREFIX_OF_GUESTS)
-    admin = kafka.connect(own.kafka, wait_s=5)
-    groups = [group.group_id for group in admin.list_consumer_groups().result().valid if group.group_id.startswith(prefix)]
-    topics = [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
-    for futures in (admin.delete_consumer_groups(groups) if groups else {}, admin.delete_topics(topics) if topics else {}):
-        for future in futures.values():
-            future.exception(timeout=20)  # it may be gone already; what is left can only be told, not undone
-    with search.connect(own.elasticsearch, wait_s=5).options(ignore_status=404) as client:
-        for index in client.indices.get(index=f"{prefix}*", features="aliases"):
-            client.indices.delete(index=index)
-        for template in client.indices.get_index_template(name=f"{prefix}*").body.get("index_templates", []):
-            client.indices.delete_index_template(name=template["name"])
-        for template in client.cluster.get_component_template(name=f"{prefix}*").body.get("component_templates", []):
-            client.cluster.delete_component_template(name=template["name"])

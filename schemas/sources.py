@@ -47,6 +47,8 @@ def build(name: str, settings: SourceSettings) -> Source:
     encoding.check(settings.encoding)
     if _MODULES[settings.format] != "schemas.custom":
         _check_own(settings)
+    if settings.actions is not None and settings.format != "ezcast":
+        raise ValueError(f'actions: format = "{settings.format}" has no catalogue of actions; only ezcast has: leave it out')
     _check_solr(settings)
     module = import_module(_MODULES[settings.format])  # only the format asked for: a producer host has few packages
     source: Source = module.source(name, settings)
@@ -59,6 +61,12 @@ def build(name: str, settings: SourceSettings) -> Source:
         session_gap_ms=round(_duration("session_gap", settings.session_gap) * 1000),
         earliest_ms=_day_ms("earliest", settings.earliest),
     )
+
+
+def with_actions(source: Source, text: str) -> Source:
+    """An EZCast source that knows the actions of an operator's file too. Raises ValueError for a file that cannot be used."""
+    extended: Source = import_module(_MODULES["ezcast"]).source(source.name, source.settings, text)
+    return replace(source, parse=encoding.decoding(extended.parse), properties=extended.properties)
 
 
 def _check_zone(zone: str) -> None:

@@ -83,7 +83,7 @@ class Splicer:
                 RETRY_ON_CONFLICT,
                 envelope.session,
             )
-        _, _, _, _, session, late, document, version = envelope  # type: ignore[misc]
+        _, _, _, _, session, late, document, version, _ = envelope  # type: ignore[misc]
         if b"\n" in document:  # in JSON it can only be white space between tokens, but it would end the operation
             document = document.replace(b"\n", b" ")
         head = create if late else index

@@ -9,8 +9,8 @@ from types import FrameType
 
 import click
 
-from sinks import templates
 from sinks.consume import Sink
+from sinks.fields import Fields
 from tailrace import kafka, kafka_access, options, search
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
@@ -25,7 +25,8 @@ log = logging.getLogger("tailrace.sink")
 def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float) -> None:
     """Write the events of <source>.enriched to Elasticsearch, into indices by event month.
 
-    Index templates are put at the start where they are missing or older. An event's id is its document's id, so nothing that is
+    Index templates are put at the start where they are missing or older, and whenever a file of actions changes; indices that are there
+    get the fields that they lack. An event's id is its document's id, so nothing that is
     written twice stands twice. Offsets are committed when the index holds the documents; what it cannot hold goes to <source>.dead
     with the server's reason. When Elasticsearch is overloaded, blocked or gone, the sink waits and goes on by itself.
 
@@ -35,11 +36,12 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float) -> No
     """
     names = options.chosen(settings, source_names)
     sources = load_sources(settings, settings.sources)  # all: sources that share an index share a template
+    fields = Fields(settings.elasticsearch, sources.values())
     admin = kafka.connect(settings.kafka, wait_s)
     client = search.connect(settings.elasticsearch, wait_s)
     kafka_access.require(admin, settings.kafka, "sink", names)
-    templates.install(client, settings.elasticsearch, sources.values())
-    with stopped_by_signals() as stop:
+    fields.install(client)
+    with stopped_by_signals() as stop, fields.followed(client, stop):
         Sink(settings, [sources[name] for name in names], client).run(stop)
     log.info("stopped")
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from streams.watched import listed
+from tailrace.watched import listed
 
 STOCK_BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
 """What most people's browser says; a list that matches it would tag everybody."""
@@ -20,7 +20,13 @@ class Agents:
     """
 
     def __init__(self, patterns: list[re.Pattern[str]]) -> None:
+        self._patterns = patterns
         self._searches = [pattern.search for pattern in patterns]
+
+    @property
+    def patterns(self) -> list[tuple[str, int]]:
+        """The regular expressions with their flags."""
+        return [(pattern.pattern, pattern.flags) for pattern in self._patterns]
 
     def __contains__(self, agent: str) -> bool:
         agent = agent[:LONGEST]

@@ -12,11 +12,12 @@ from aiokafka import ConsumerRecord
 from confluent_kafka import TopicPartition
 from faust.types import EventT
 
-from schemas.envelope import EventEnvelope, encode_event
+from schemas.envelope import event_bytes
 from schemas.event import Dead, Event
 from schemas.localtime import UnknownPast
-from schemas.place import Place, split_key
+from schemas.place import Place, origin, split_key
 from schemas.source import Source
+from streams.actions import following
 from streams.app import batches, make_app
 from streams.enrich import Enricher
 from streams.lookback import Clocks, Wind, winder
@@ -24,7 +25,7 @@ from streams.outbox import Output
 from streams.worker import Worker
 from tailrace import kafka
 from tailrace.dead import DeadLetter
-from tailrace.settings import Settings
+from tailrace.settings import Settings, hash_key
 
 DAY_MS = 86_400_000
 LONGEST_ID = 512
@@ -85,7 +86,7 @@ class Parser:
         for item in parsed:
             if isinstance(item, Event):
                 try:
-                    outputs.append(self._event(record, item))
+                    outputs.append(self._event(record, item, place))
                     continue
                 except Refusal as refusal:
                     item = Dead(refusal.reason, str(refusal), value, offset)
@@ -93,7 +94,7 @@ class Parser:
                     item = _defect(error, value, offset)
             outputs.append(self._dead(record, b"%b@%d" % (record.key.rpartition(b"@")[0], item.offset), item))
 
-    def _event(self, record: ConsumerRecord, event: Event) -> Output:
+    def _event(self, record: ConsumerRecord, event: Event, place: Place) -> Output:
         time = event.time
         if time is not None:
             if time < self._source.earliest_ms:
@@ -108,7 +109,8 @@ class Parser:
         if client is not None and len(key) > LONGEST_CLIENT:
             raise Refusal("client_too_long", f"a client of more than {LONGEST_CLIENT} bytes")
         version = event.document.get(self._source.version_field) if self._source.version_field else None
-        value = encode_event(EventEnvelope(identity, time, client, event.kind, None, False, orjson.dumps(event.document), version))
+        document = orjson.dumps(event.document)
+        value = event_bytes(identity, time, client, event.kind, None, False, document, version, origin(place.file))
         if len(value) > LONGEST_VALUE:
             raise Refusal("too_large", f"the event takes {len(value):,} bytes, more than a record can hold")
         return Output(self._events_topic, key, value)
@@ -156,11 +158,12 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
 
     Raises ConfigError where a source's lists cannot be used.
     """
+    key = hash_key(settings)
     app = make_app(settings, "parse")
     worker = Worker(settings, app)
     for source in sources:
         raw, events, dead = (kafka.topic(settings.kafka, source.name, kind) for kind in ("raw", "events", "dead"))
-        parser = Parser(source, events, dead, Enricher(source).enrich)
+        parser = Parser(following(source), events, dead, Enricher(source, key).enrich)
         wind = winder(settings.kafka, source, source.local_timezone) if source.local_timezone else None
         worker.agent(batches(app, raw), f"parse-{source.name}", ParseAgent(worker, parser, wind))
     return worker

@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from confluent_kafka import KafkaError, KafkaException
@@ -38,6 +38,8 @@ log.addFilter(_Seldom())
 Kind = Literal["raw", "events", "enriched", "sessions", "files", "dead"]
 KINDS: tuple[Kind, ...] = ("raw", "events", "enriched", "sessions", "files", "dead")
 COMPACTED: frozenset[Kind] = frozenset({"sessions", "files"})
+ORIGINAL: frozenset[Kind] = frozenset({"raw", "dead"})
+"""Topics that hold the bytes of files; `kafka.raw_retention` says how long."""
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Largest record that topics take, in bytes; longer ones are dead letters cut to this size."""
@@ -155,26 +157,27 @@ def _not_let_in(kafka: config.Kafka, error: KafkaError) -> Refused:
 
 
 def ensure_topics(admin: AdminClient, kafka: config.Kafka, sources: Iterable[str]) -> None:
-    """Create what is missing of the sources' topics. Raises Refused where that is forbidden."""
+    """Create what is missing of the sources' topics; those that are there keep their settings. Raises Refused where that is forbidden."""
     present = admin.list_topics(timeout=10).topics
-    wanted = (topic(kafka, source, kind) for source in sources for kind in KINDS)
-    create_topics(admin, kafka, [name for name in wanted if name not in present])
+    wanted = {topic(kafka, source, kind): kind for source in sources for kind in KINDS}
+    create_topics(admin, kafka, {name: kind for name, kind in wanted.items() if name not in present})
 
 
-def create_topics(admin: AdminClient, kafka: config.Kafka, topics: Iterable[str]) -> None:
-    """Create topics of sources, of the kinds that their names end in. Raises Refused where that is forbidden."""
+def create_topics(admin: AdminClient, kafka: config.Kafka, topics: Mapping[str, Kind]) -> None:
+    """Create topics, unless another process was quicker. Raises Refused where that is forbidden."""
+    keep_ms = -1 if kafka.raw_retention is None else round(config.seconds(kafka.raw_retention, "kafka.raw_retention") * 1000)
     new = [
         NewTopic(
             name,
             num_partitions=kafka.partitions,
             replication_factor=kafka.replication_factor,
             config={
-                "cleanup.policy": "compact" if name.rpartition(".")[2] in COMPACTED else "delete",
-                "retention.ms": "-1",
+                "cleanup.policy": "compact" if kind in COMPACTED else "delete",
+                "retention.ms": str(keep_ms if kind in ORIGINAL else -1),
                 "max.message.bytes": str(MAX_RECORD_BYTES + 64 * 1024),
             },
         )
-        for name in topics
+        for name, kind in topics.items()
     ]
     if not new:
         return

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
 
 from tailrace import kafka as names
-from tailrace.errors import Refused, Unreachable
+from tailrace.errors import Refused, TailraceError, Unreachable
 from tailrace.kafka import Kind
 from tailrace.settings import Kafka
 
@@ -27,6 +27,12 @@ TOPICS: dict[Role, dict[Kind, Operation]] = {
 OF_GROUPS: tuple[Role, ...] = ("parse", "sessionize", "sink")
 """Roles that read as members of a consumer group, whose name begins with `tailrace.kafka.group`."""
 
+_UNAUTHORIZED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+}
+
 ANSWER_S = 10.0
 
 
@@ -34,7 +40,7 @@ class Grant(NamedTuple):
     """An ACL without the one it is for."""
 
     operations: tuple[Operation, ...]
-    resource: Literal["topic", "group"]
+    resource: Literal["topic", "group", "transactional-id"]
     names: tuple[str, ...]
     prefixed: bool = False
     """Of all that begins with the names."""
@@ -48,8 +54,9 @@ def grants(kafka: Kafka, role: Role, sources: Iterable[str]) -> Iterator[Grant]:
         yield Grant((operation,) if role == "audit" else (operation, "Create"), "topic", found)
     if role in OF_GROUPS:
         yield Grant(("Read",), "group", (names.group(kafka, role),), prefixed=True)
-    if role == "sessionize":  # its state: Faust names the topics after the group
+    if role == "sessionize":  # its state: topics and transactions are named after the group
         yield Grant(("Read", "Write", "Create"), "topic", (f"{names.group(kafka, role)}-",), prefixed=True)
+        yield Grant(("Write",), "transactional-id", (f"{names.group(kafka, role)}-",), prefixed=True)
     if role == "audit":
         yield Grant(("Describe",), "group", tuple(names.group(kafka, reader) for reader in (*OF_GROUPS, role)), prefixed=True)
 
@@ -69,24 +76,25 @@ def require(admin: AdminClient, kafka: Kafka, role: Role, sources: Iterable[str]
 
     Raises Refused naming every right that is missing, Unreachable where the broker does not say. One that knows no rights allows all.
     """
-    needed = {names.topic(kafka, source, kind): operation for source in sources for kind, operation in TOPICS[role].items()}
+    needed = {names.topic(kafka, source, kind): (kind, operation) for source in sources for kind, operation in TOPICS[role].items()}
     lacking: dict[str, list[str]] = {}
-    missing = []
+    missing: dict[str, Kind] = {}
     for name, future in admin.describe_topics(
         TopicCollection(list(needed)), include_authorized_operations=True, request_timeout=ANSWER_S
     ).items():
+        kind, operation = needed[name]
         try:
             allowed = future.result().authorized_operations
         except KafkaException as failure:
             code = failure.args[0].code()
             if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                missing.append(name)
+                missing[name] = kind
                 continue
             if code != KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise Unreachable(f"Kafka at {kafka.bootstrap_servers} does not describe {name}: {failure.args[0].str()}") from None
             allowed = [AclOperation.UNKNOWN]
-        if allowed and AclOperation[needed[name].upper()] not in allowed:
-            lacking.setdefault(needed[name], []).append(name)
+        if allowed and AclOperation[operation.upper()] not in allowed:
+            lacking.setdefault(operation, []).append(name)
     found = [f"{operation} on {'topic' if len(its) == 1 else 'topics'} {', '.join(sorted(its))}" for operation, its in lacking.items()]
     group = names.group(kafka, role)
     if role in OF_GROUPS and _locked(admin, group):
@@ -103,6 +111,11 @@ def _locked(admin: AdminClient, group: str) -> bool:
     except KafkaException as failure:
         return bool(failure.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED)  # what else is wrong with a group passes
     return False
+
+
+def explained(kafka: Kafka, error: KafkaError, otherwise: TailraceError, *lacking: str) -> TailraceError:
+    """A refusal names the rights that it is about, which the broker does not; any other error is `otherwise`."""
+    return Refused(in_words(kafka, lacking)) if error.code() in _UNAUTHORIZED else otherwise
 
 
 def in_words(kafka: Kafka, lacking: Iterable[str]) -> str:

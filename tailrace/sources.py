@@ -1,11 +1,13 @@
 """The sources that the settings describe, ready to use."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from schemas.source import Source
-from schemas.sources import build
+from schemas.sources import build, with_actions
 from tailrace.errors import ConfigError
 from tailrace.settings import Settings
+from tailrace.watched import Watched
 
 
 def load_sources(settings: Settings, names: Iterable[str]) -> dict[str, Source]:
@@ -22,3 +24,18 @@ def load_source(settings: Settings, name: str) -> Source:
         return build(name, settings.sources[name])
     except ValueError as error:
         raise ConfigError(f"sources.{name}.{error}") from None
+
+
+def watch_actions(source: Source) -> Watched[Source] | None:
+    """The source with what its file of actions adds, as long as that file can be used; None where it names no such file.
+
+    Parsing and index mappings need the file, reading and shipping do not, so it is on no host that only ships.
+    Raises ConfigError for a file that cannot be used.
+    """
+    if source.settings.actions is None:
+        return None
+
+    def read(file: Path) -> Source:
+        return with_actions(source, file.read_text(encoding="utf-8-sig"))
+
+    return Watched(Path(source.settings.actions), read, f"sources.{source.name}.actions")

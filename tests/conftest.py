@@ -14,14 +14,14 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from confluent_kafka import KafkaError, KafkaException
 
 from infra import city
+from infra.forget import forget
 from infra.progress import seldom
 from infra.servers import Servers, obtain
 from tailrace import kafka, search
 from tailrace.errors import TailraceError
-from tailrace.settings import OTHER_VARIABLES, PREFIX, Elasticsearch, Kafka, Settings, load
+from tailrace.settings import HASH_KEY, OTHER_VARIABLES, PREFIX, Elasticsearch, Kafka, Settings, load
 
 pytest_plugins = ["tests.secured"]
 
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("tests")
     config.stash[_named_by_caller] = {name: os.environ[name] for name in NAMED if os.environ.get(name)}
     for name in list(os.environ):
-        if name.startswith(PREFIX) and (name not in OTHER_VARIABLES or name == "TAILRACE_CONFIG"):
+        if name.startswith(PREFIX) and (name not in OTHER_VARIABLES or name in {"TAILRACE_CONFIG", HASH_KEY}):
             del os.environ[name]
 
 
@@ -98,8 +98,7 @@ def settings(servers: Servers, tmp_path: Path) -> Iterator[Settings]:
         elasticsearch=Elasticsearch(url=servers.url, index_prefix=mark),
     )
     yield own
-    _delete_topics(own.kafka)
-    _delete_indices(own.elasticsearch)
+    forget(own)
 
 
 @pytest.fixture(scope="session")
@@ -118,25 +117,3 @@ def city_database() -> Path:
     if found is None:
         pytest.skip("no City database: install maxminddb-geolite2, which is among the development dependencies")
     return found
-
-
-def _delete_topics(own: Kafka) -> None:
-    admin = kafka.connect(own, wait_s=5)
-    mine = [name for name in admin.list_topics(timeout=10).topics if name.startswith(own.topic_prefix)]
-    for future in admin.delete_topics(mine, operation_timeout=10).values() if mine else ():
-        try:
-            future.result(timeout=20)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise
-
-
-def _delete_indices(own: Elasticsearch) -> None:
-    mine = f"{own.index_prefix}*"
-    with search.connect(own, wait_s=5).options(ignore_status=404) as client:
-        for index in client.indices.get(index=mine, expand_wildcards="all", features="aliases"):
-            client.indices.delete(index=index, ignore_unavailable=True)
-        for template in client.indices.get_index_template(name=mine)["index_templates"]:
-            client.indices.delete_index_template(name=template["name"])
-        for template in client.cluster.get_component_template(name=mine)["component_templates"]:
-            client.cluster.delete_component_template(name=template["name"])

@@ -40,7 +40,8 @@ from tailrace.errors import TailraceError
 from tailrace.kafka_access import Grant
 from tailrace.settings import Elasticsearch, Kafka
 
-READY_S = 90.0
+READY_S = 240.0
+"""Most that a server may take to answer, on a machine with far more work than cores."""
 ADMIN = "admin"
 
 _SASL_SSL = {
@@ -165,7 +166,10 @@ class SecuredKafka:
 
 
 def _acls(user: str, grant: Grant, kind: type = AclBinding) -> Iterator[Any]:
-    resource, pattern = ResourceType[grant.resource.upper()], ResourcePatternType["PREFIXED" if grant.prefixed else "LITERAL"]
+    resource, pattern = (
+        ResourceType[grant.resource.upper().replace("-", "_")],
+        ResourcePatternType["PREFIXED" if grant.prefixed else "LITERAL"],
+    )
     for name in grant.names:
         for operation in grant.operations:
             yield kind(resource, name, pattern, f"User:{user}", "*", AclOperation[operation.upper()], AclPermissionType.ALLOW)

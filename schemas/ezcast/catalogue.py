@@ -1,4 +1,4 @@
-"""The catalogue of actions: `catalogue.toml` as records, and how another file extends it.
+"""The catalogue of actions: `catalogue.toml` as records, and how an operator's file of the same shape extends it.
 
 A line names its action but no version: the forms of one action are told apart by their number of fields.
 """
@@ -13,6 +13,9 @@ from typing import Literal, NamedTuple, cast, get_args
 import msgspec
 
 TraceType = Literal["keyword", "text", "integer", "float", "boolean"]
+
+SEPARATOR = " | "
+"""Between the columns and fields of a line. Nothing escapes it."""
 
 
 class Form(NamedTuple):
@@ -48,29 +51,61 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def catalogue(*texts: str) -> Catalogue:
-    """The catalogue that TOML texts give together; a later text adds fields and actions, or replaces an action's forms.
+    """The catalogue that TOML texts give together. A later text adds fields, actions and forms of actions that are there.
 
-    Raises ValueError, naming the action or field, for a field without type or with two, for two forms of one action
-    with the same number of fields, and for an older form of an action that has no newest one.
+    A form of a later text stands in place of the one with as many fields, so that what older versions wrote is still read.
+    Raises ValueError, naming the action or field, for a text that is no TOML or has other keys, a field without type or with
+    two, two forms of one action with the same number of fields in one text, and an older form of an action that has no newest one.
     """
-    files = [msgspec.convert(tomllib.loads(text), _File) for text in texts]
+    files = [_file(text) for text in texts]
     types = _types(files)
     single = {name for file in files for name in file.lines.single}
     forms: dict[str, tuple[Form, ...]] = {}
     for file in files:
-        for action in file.older.keys() - file.actions.keys():
-            raise ValueError(f"older.{action}: there is no actions.{action} in the same file")
-        for action, newest in file.actions.items():
-            forms[action] = tuple(_form(action, fields, types, single) for fields in [newest, *file.older.get(action, [])])
-            if len({len(form.fields) for form in forms[action]}) < len(forms[action]):
-                raise ValueError(f"{action}: two forms have the same number of fields")
+        for action in [*file.actions, *(action for action in file.older if action not in file.actions)]:
+            if action not in file.actions and action not in forms:
+                raise ValueError(f"older.{action}: there is no actions.{action}")
+            newest = [file.actions[action]] if action in file.actions else []
+            forms[action] = _forms(action, [*newest, *file.older.get(action, [])], forms.get(action, ()), types, single)
     return Catalogue(types, forms)
 
 
 @cache
 def built_in() -> Catalogue:
     """The 97 actions of EZPlayer from 2014 to 2021."""
-    return catalogue(Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8"))
+    return catalogue(_built_in_text())
+
+
+def extended(text: str) -> Catalogue:
+    """The built-in catalogue with what an operator's file adds. Raises as `catalogue`."""
+    return catalogue(_built_in_text(), text)
+
+
+@cache
+def _built_in_text() -> str:
+    return Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8")
+
+
+def _file(text: str) -> _File:
+    try:
+        return msgspec.convert(tomllib.loads(text), _File)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"it is not TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ValueError(f"it has not the form of a catalogue: {error}; there are [types], [lines], [actions] and [older]") from None
+
+
+def _forms(
+    action: str, lists: list[list[str]], before: tuple[Form, ...], types: dict[str, TraceType], single: set[str]
+) -> tuple[Form, ...]:
+    """The forms of one text, then those of the texts before it that have another number of fields."""
+    if SEPARATOR in action or "\n" in action or not action:
+        raise ValueError(f"actions.{action!r}: no line can name such an action")
+    forms = [_form(action, fields, types, single) for fields in lists]
+    counts = {len(form.fields) for form in forms}
+    if len(counts) < len(forms):
+        raise ValueError(f"{action}: two forms have the same number of fields")
+    return (*forms, *(form for form in before if len(form.fields) not in counts))
 
 
 def _types(files: list[_File]) -> dict[str, TraceType]:

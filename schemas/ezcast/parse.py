@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from schemas.address import canonical_address
 from schemas.event import Dead, Document, Event, Parsed
-from schemas.ezcast.catalogue import Catalogue, Form
+from schemas.ezcast.catalogue import SEPARATOR, Catalogue, Form
 from schemas.localtime import LocalClock
 from schemas.place import Place
 from schemas.source import ParseRecord
@@ -35,7 +35,7 @@ MAX_ELEMENTS = 32
 UNKNOWN_ACTION = "_unknown_action"
 FIELD_COUNT = "_field_count"
 
-_BAR, _BAR_BYTES = " | ", b" | "
+_BAR, _BAR_BYTES = SEPARATOR, SEPARATOR.encode()
 _STAMP_LENGTH = 19
 _FORGED_STAMP = re.compile(rb"\n\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d(?=\r?\n|\Z)")
 _CONVERTERS: dict[str, Callable[[str], int | float | str]] = {"integer": integer, "float": number, "boolean": boolean}
@@ -127,11 +127,16 @@ def _event(plan: _Plan, parts: list[str], place: Place, offset: int, time: tuple
     document["offset"] = offset
     if place.fields:
         document["fields"] = place.fields
-    client = document.get("session") or _client(address, document["netid"])
+    client = document.get("session") or _person(address, document["netid"])
     return Event(f"{place.file}-{offset}", seconds * 1000, client, document["action"], document)
 
 
-def _client(address: str | None, netid: str) -> str | None:
+def client_of(document: Document) -> str | None:
+    """Who, of an event's document: the browser session, else who is at the address."""
+    return document.get("session") or _person(canonical_address(document.get("ip", "")), document["netid"])
+
+
+def _person(address: str | None, netid: str) -> str | None:
     """Who, where no browser session says so: a person at an address, or either of the two."""
     if address is None and netid in ("nologin", ""):
         return None

@@ -1,8 +1,10 @@
 """EZCast traces as a source: settings in, parser and mapping out."""
 
-from schemas.common import BOOLEAN, IP, KEYWORD, LONG, TEXT, Mapping
-from schemas.ezcast.catalogue import Catalogue, TraceType, built_in
-from schemas.ezcast.parse import MAX_ELEMENTS, RECORD_START, parser
+import re
+
+from schemas.common import BOOLEAN, COMMON_PROPERTIES, IP, KEYWORD, LONG, TEXT, Mapping
+from schemas.ezcast.catalogue import Catalogue, TraceType, built_in, extended
+from schemas.ezcast.parse import MAX_ELEMENTS, RECORD_START, client_of, parser
 from schemas.source import Source, SourceSettings
 
 # The users' queries name `browser_name.keyword`; the plain name is a keyword too, so that either sorts and counts.
@@ -16,9 +18,17 @@ _MAPPINGS: dict[TraceType, Mapping] = {
 }
 
 
-def source(name: str, settings: SourceSettings) -> Source:
-    """The source of a block `[sources.NAME]` with format ezcast."""
-    catalogue = built_in()
+_FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+def source(name: str, settings: SourceSettings, actions: str | None = None) -> Source:
+    """The source of a block `[sources.NAME]` with format ezcast.
+
+    `actions`: the text of an operator's file that extends the catalogue. Raises ValueError for one that contradicts it, itself or
+    the names that every document has.
+    """
+    catalogue = built_in() if actions is None else extended(actions)
+    _check_names(catalogue)
     return Source(
         name=name,
         settings=settings,
@@ -29,9 +39,10 @@ def source(name: str, settings: SourceSettings) -> Source:
         ordered_by_file=True,
         address_field="ip",
         user_agent_field="user_agent",
-        user_agent_kinds=frozenset(
-            action for action, forms in catalogue.forms.items() if any("user_agent" in form.fields for form in forms)
-        ),
+        user_agent_expected=False,
+        client_of=client_of,
+        person_fields=("netid", "session", "session_id", "email"),
+        nobody=frozenset({"", "nologin"}),
         client_class=True,
         local_timezone=settings.timezone,
     )
@@ -39,6 +50,11 @@ def source(name: str, settings: SourceSettings) -> Source:
 
 def properties(catalogue: Catalogue) -> Mapping:
     """Mapping of every column and field, of records without form, and of what enrichment takes from a session's login."""
+    return {**_columns(), **{field: _MAPPINGS[kind] for field, kind in catalogue.types.items()}}
+
+
+def _columns() -> Mapping:
+    """What is no field of an action."""
     return {
         "timestamp": KEYWORD,
         "fold": LONG,
@@ -47,8 +63,15 @@ def properties(catalogue: Catalogue) -> Mapping:
         "netid": _WORD,
         "level": LONG,
         "action": _WORD,
-        **{field: _MAPPINGS[kind] for field, kind in catalogue.types.items()},
         **{f"elem{n}": _WORD for n in range(1, MAX_ELEMENTS + 1)},
         "session_browser": _WORD,
         "session_os": _WORD,
     }
+
+
+def _check_names(catalogue: Catalogue) -> None:
+    for field in sorted(catalogue.types.keys() & {*_columns(), *COMMON_PROPERTIES}):
+        raise ValueError(f"types: {field} is the name of a column or of what every document has; give the field another name")
+    for field in catalogue.types:
+        if not _FIELD_NAME.fullmatch(field):
+            raise ValueError(f"types: {field!r} is no name of a field; use letters, digits and _, and begin with a letter")

@@ -9,6 +9,8 @@ from schemas.common import COMMON_PROPERTIES
 from schemas.ezcast.catalogue import Catalogue, built_in, catalogue
 from schemas.ezcast.parse import COLUMNS
 from schemas.ezcast.source import properties
+from schemas.source import SourceSettings
+from schemas.sources import build, with_actions
 
 OLDER = {
     "login": 5,
@@ -67,13 +69,15 @@ def test_every_column_and_field_has_a_mapping(known: Catalogue) -> None:
     assert [mapped[field]["type"] for field in ("play_time", "start", "muted", "ip")] == ["long", "double", "boolean", "ip"]
 
 
-def test_a_later_text_adds_actions_and_replaces_forms() -> None:
-    first = '[types]\nkeyword = ["album"]\n[actions]\nlook = ["album"]\nleave = []\n'
-    later = '[types]\ninteger = ["seconds"]\n[actions]\nlook = ["album", "seconds"]\n[older]\nlook = [["album"]]\n'
+def test_a_later_text_adds_actions_and_forms() -> None:
+    first = '[types]\nkeyword = ["album", "asset"]\n[actions]\nlook = ["album"]\nleave = []\n'
+    later = '[types]\ninteger = ["seconds"]\n[actions]\nlook = ["album", "seconds"]\n[older]\nleave = [["seconds"]]\n'
+    last = '[actions]\nlook = ["asset"]\n'
     both = catalogue(first, later)
-    assert both.types == {"album": "keyword", "seconds": "integer"}
+    assert both.types == {"album": "keyword", "asset": "keyword", "seconds": "integer"}
     assert [form.fields for form in both.forms["look"]] == [("album", "seconds"), ("album",)]
-    assert both.forms["leave"][0].fields == ()
+    assert [form.fields for form in both.forms["leave"]] == [("seconds",), ()]
+    assert [form.fields for form in catalogue(first, later, last).forms["look"]] == [("asset",), ("album", "seconds")]
 
 
 @pytest.mark.parametrize(
@@ -85,11 +89,35 @@ def test_a_later_text_adds_actions_and_replaces_forms() -> None:
         ('[types]\nkeyword = ["a", "b"]\n[actions]\nlook = ["a"]\n[older]\nlook = [["b"]]\n', "look: two forms have the same number"),
         ('[types]\nkeyword = ["a"]\n[actions]\nlook = ["a", "a"]\n', "look: a field occurs twice"),
         ("[older]\nlook = [[]]\n", "older.look: there is no actions.look"),
+        ("look", "it is not TOML"),
+        ("[action]\nlook = []\n", "it has not the form of a catalogue: Object contains unknown field `action`"),
+        ('[actions]\nlook = "album"\n', "it has not the form of a catalogue: .*actions"),
+        ('[actions]\n"a | b" = []\n', "no line can name such an action"),
     ],
 )
 def test_a_text_that_contradicts_itself_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         catalogue(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[types]\ninteger = ["album"]\n', "types: album is both keyword and integer"),
+        ('[types]\nkeyword = ["netid"]\n', "types: netid is the name of a column"),
+        ('[types]\nkeyword = ["elem3"]\n', "types: elem3 is the name of a column"),
+        ('[types]\nkeyword = ["geoip"]\n', "types: geoip is the name of a column or of what every document has"),
+        ('[types]\nkeyword = ["room.name"]\n', "types: 'room.name' is no name of a field"),
+    ],
+)
+def test_an_operators_file_that_contradicts_the_rest_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        with_actions(build("ezcast", SourceSettings(format="ezcast")), text)
+
+
+def test_only_ezcast_has_actions() -> None:
+    with pytest.raises(ValueError, match='actions: format = "dataone" has no catalogue of actions'):
+        build("dataone", SourceSettings(format="dataone", actions="actions.toml"))
 
 
 def test_it_is_the_shared_list(known: Catalogue, shared: Path) -> None:

@@ -8,6 +8,9 @@ from tailrace.errors import Refused
 from tests.secured import SecuredElasticsearch
 
 
+pytestmark = pytest.mark.timeout(600)  # the first test's includes the start of the server
+
+
 def test_a_user_and_an_api_key_are_let_in(secured_elasticsearch: SecuredElasticsearch) -> None:
     role = {"cluster": ["monitor"]}
     secured_elasticsearch.add_user("guest", role)

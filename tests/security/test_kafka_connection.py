@@ -8,6 +8,9 @@ from tailrace.errors import Refused, Unreachable
 from tests.secured import SecuredKafka
 
 
+pytestmark = pytest.mark.timeout(600)  # the first test's includes the start of the server
+
+
 def test_a_user_is_let_in(secured_kafka: SecuredKafka) -> None:
     secured_kafka.add_user("guest")
     assert kafka.connect(secured_kafka.settings("guest")).list_topics(timeout=10).topics == {}

@@ -17,7 +17,7 @@ def test_the_whole_way_with_no_right_too_many(stage: Stage) -> None:
     assert found["clean"]
 
 
-pytestmark = pytest.mark.timeout(300)  # the first test's includes the start of both servers
+pytestmark = pytest.mark.timeout(600)  # the first test's includes the start of both servers
 
 
 def take(stage: Stage, role: kafka_access.Role, operation: kafka_access.Operation, resource: str, name: str) -> None:

@@ -9,6 +9,9 @@ from tailrace.errors import ConfigError
 
 log = logging.getLogger("tailrace.watched")
 
+LOOK_EVERY_S = 1.0
+"""How often those who use a file look whether it has changed: a call of stat, 2 us."""
+
 Content = TypeVar("Content")
 _Signature = tuple[int, int, int, int]
 
@@ -36,6 +39,11 @@ class Watched(Generic[Content]):
             raise ConfigError(f'{key} = "{path}": cannot read it: {error.strerror}; name a readable file or leave the key out') from None
         except ValueError as error:
             raise ConfigError(f'{key} = "{path}": {error}') from None
+
+    def content(self) -> Content:
+        """The value of a file that is not optional."""
+        assert self.value is not None
+        return self.value
 
     def refresh(self) -> bool:
         """Read the file if it has changed since it was last looked at; True if `value` is new."""

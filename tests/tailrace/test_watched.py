@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.watched import Watched, listed
 from tailrace.errors import ConfigError
+from tailrace.watched import Watched, listed
 
 
 def words(path: Path) -> list[str]:

@@ -1,0 +1,282 @@
+"""How long people wait for an answer: EZCast's statistics on the index, and the same questions in SQL on the same rows.
+
+The table of MariaDB (Debian's mariadb-server; without it, only the index is measured) is asked without and with indexes, its rows and
+indexes in memory. Both sides have to give the same answer. Medians of several runs; the index's request cache is emptied before each.
+"""
+
+import argparse
+import csv
+import os
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from elasticsearch import Elasticsearch
+
+from benchmarks import _mariadb, _visits
+from infra.forget import forget
+from reports import index, queries
+from reports.queries import Period
+from reports.statistics import EZCAST, events
+from reports.table import Table
+from schemas.envelope import EventEnvelope
+from schemas.event import Event
+from schemas.localtime import LocalClock
+from schemas.place import Place
+from schemas.source import SourceSettings
+from sinks import templates, writer
+from sinks.bulk import MAX_OPERATIONS, Splicer
+from tailrace import search
+from tailrace.settings import Settings, load
+from tailrace.sources import load_source
+
+SOURCE = "ezcast"
+ZONE = "Europe/Brussels"
+SLOW_S = 20.0
+"""A question that takes longer is asked once."""
+
+COLUMNS = {
+    "id": "VARCHAR(40) NOT NULL",
+    "day": "DATE",
+    "time": "DATETIME",
+    "session": "VARCHAR(40)",
+    "ip": "VARCHAR(45)",
+    "netid": "VARCHAR(40)",
+    "level": "INT",
+    "action": "VARCHAR(40)",
+    "album": "VARCHAR(80)",
+    "asset": "VARCHAR(80)",
+    "asset_name": "VARCHAR(200)",
+    "type": "VARCHAR(10)",
+    "start": "INT",
+    "play_time": "INT",
+    "browser_name": "VARCHAR(40)",
+    "browser_version": "VARCHAR(40)",
+    "user_os": "VARCHAR(40)",
+    "user_agent": "TEXT",
+    "origin": "VARCHAR(40)",
+    "video_duration": "INT",
+    "video_time": "INT",
+    "quality": "VARCHAR(10)",
+}
+INDEXES = ("action, day", "action, album, asset, session, play_time", "session, action, browser_name", "day, action")
+
+LOGINS = "action IN ('login', 'login_as_anonymous')"
+
+
+class Question(NamedTuple):
+    text: str
+    statistic: Callable[[index.Ask, Period, int | None], list[Table]]
+    sql: str
+    """Its rows are those of the statistic's first table, in the columns `compared`."""
+    compared: tuple[int, ...]
+
+
+def _firefox(ask: index.Ask, period: Period, top: int | None) -> list[Table]:
+    def only(body: queries.Body) -> Iterator[index.Bucket]:
+        body["query"]["bool"]["filter"].append({"term": {"session_browser": "Firefox"}})
+        return ask(body)
+
+    return EZCAST["videos"](only, period, top)
+
+
+QUESTIONS = [
+    Question(
+        "browsers and systems of logins",
+        EZCAST["browsers"],
+        f"SELECT browser_name, user_os, COUNT(*) FROM events WHERE {LOGINS} GROUP BY 1, 2",
+        (0, 1, 2),
+    ),
+    Question("help page views per day", EZCAST["help"], "SELECT day, COUNT(*) FROM events WHERE action = 'view_help' GROUP BY 1", (0, 1)),
+    Question(
+        "most watched videos",
+        EZCAST["videos"],
+        "SELECT album, asset, SUM(play_time) FROM events WHERE action = 'video_play_time' GROUP BY 1, 2",
+        (0, 1, 3),
+    ),
+    Question(
+        "views (a minute or more of a video)",
+        EZCAST["views"],
+        "SELECT album, asset, COUNT(*) FROM (SELECT album, asset FROM events WHERE action = 'video_play_time' "
+        "GROUP BY album, asset, day, session HAVING SUM(play_time) >= 60) viewed GROUP BY 1, 2",
+        (0, 1, 2),
+    ),
+    Question(
+        "logins, different people and addresses",
+        EZCAST["logins"],
+        "SELECT COUNT(*), COUNT(DISTINCT NULLIF(netid, 'nologin')), COUNT(DISTINCT IF(netid = 'nologin', ip, NULL)) "
+        f"FROM events WHERE {LOGINS}",
+        (0, 3, 4),
+    ),
+    Question("events per day and action", events("action"), "SELECT day, action, COUNT(*) FROM events GROUP BY 1, 2", (0, 1, 2)),
+    Question(
+        "most watched videos, with Firefox only",
+        _firefox,
+        "SELECT album, asset, SUM(play_time) FROM events WHERE action = 'video_play_time' AND session IN "
+        f"(SELECT session FROM events WHERE {LOGINS} AND browser_name = 'Firefox') GROUP BY 1, 2",
+        (0, 1, 3),
+    ),
+]
+
+
+def documents(settings: Settings, amount: int) -> Iterator[tuple[Event, int]]:
+    """Parsed events as the pipeline makes them, each with its session."""
+    parse = load_source(settings, SOURCE).parse
+    clocks: dict[str, LocalClock] = {}
+    offset = 0
+    for session, visit in enumerate(_visits.visits(amount), start=1):
+        place = Place(file=visit.day, host="ezcast-1", path=f"/var/lib/ezcast/traces/{visit.day}")
+        clock = clocks.setdefault(visit.day, LocalClock(ZONE))
+        for line in visit.lines:
+            (event,) = parse(line.encode(), place, offset, clock)
+            assert isinstance(event, Event), event
+            event.document["session_browser"], event.document["session_os"] = visit.browser, visit.system
+            offset += len(line) + 1
+            yield event, session
+
+
+def fill(client: Elasticsearch, settings: Settings, rows: Path, amount: int) -> None:
+    """Write the documents to the index and, as tab-separated rows, to a file."""
+    source = load_source(settings, SOURCE)
+    templates.install(client, settings.elasticsearch, [source])
+    splicer = Splicer(source, settings.elasticsearch.index_prefix)
+    operations: list[bytes] = []
+
+    def post() -> None:
+        answer = client.perform_request("POST", writer.PATH, params=writer.PARAMS, headers=writer.HEADERS, body=b"".join(operations))
+        assert not answer.body["errors"]
+        operations.clear()
+
+    with rows.open("w", newline="") as file:
+        table = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, escapechar="\\")
+        for event, session in documents(settings, amount):
+            document = event.document
+            envelope = EventEnvelope(event.id, event.time, event.client, event.kind, session, False, msgspec.json.encode(document))
+            operations.append(splicer.operation(envelope))
+            stamp = document["timestamp"]
+            own = {**document, "id": event.id, "day": stamp[:10], "time": f"{stamp[:10]} {stamp[11:]}"}
+            table.writerow([own.get(column, "\\N") for column in COLUMNS])
+            if len(operations) == MAX_OPERATIONS:
+                post()
+    if operations:
+        post()
+    client.indices.refresh(index=index.pattern(settings, SOURCE))
+
+
+def load_table(connection: Any, rows: Path) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE bench")
+        cursor.execute("USE bench")
+        columns = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS.items())
+        cursor.execute(f"CREATE TABLE events ({columns}, PRIMARY KEY (id)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        cursor.execute("LOAD DATA LOCAL INFILE %s INTO TABLE events CHARACTER SET utf8mb4", str(rows))
+        cursor.execute("ANALYZE TABLE events")
+
+
+def add_indexes(connection: Any) -> None:
+    with connection.cursor() as cursor:
+        for number, columns in enumerate(INDEXES):
+            cursor.execute(f"CREATE INDEX i{number} ON events ({columns})")
+        cursor.execute("ANALYZE TABLE events")
+
+
+def timed(ask: Callable[[], Any], runs: int, before: Callable[[], Any] = lambda: None) -> tuple[float, Any]:
+    """Median seconds after a first run that does not count, and the last answer."""
+    taken: list[float] = []
+    answer: Any = None
+    for _ in range(runs + 1):
+        before()
+        began = time.perf_counter()
+        answer = ask()
+        taken.append(time.perf_counter() - began)
+        if taken[-1] > SLOW_S:
+            return taken[-1], answer
+    return statistics.median(taken[1:]), answer
+
+
+def same(question: Question, tables: list[Table], rows: list[tuple[Any, ...]]) -> None:
+    """Raises AssertionError where the index and the table give different answers."""
+    ours = sorted(tuple(str(row[at]) for at in question.compared) for row in tables[0].rows)
+    theirs = sorted(tuple(str(value) for value in row) for row in rows)
+    assert ours == theirs, f"{question.text}: {ours[:3]} but {theirs[:3]}"
+
+
+def measure(client: Elasticsearch, settings: Settings, connection: Any, runs: int) -> None:
+    pattern = index.pattern(settings, SOURCE)
+    ask, period = index.asker(client, pattern), Period(None, None, ZONE)
+
+    def sql(question: Question) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(question.sql)
+            return list(cursor.fetchall())
+
+    took: dict[str, list[float]] = {}
+    for question in QUESTIONS:
+        clear = lambda: client.indices.clear_cache(index=pattern, request=True)  # noqa: E731
+        seconds, tables = timed(lambda question=question: question.statistic(ask, period, None), runs, clear)
+        took[question.text] = [seconds]
+        if connection:
+            plain, rows = timed(lambda question=question: sql(question), runs)
+            same(question, tables, rows)
+            took[question.text].append(plain)
+    if connection:
+        add_indexes(connection)
+        for question in QUESTIONS:
+            took[question.text].append(timed(lambda question=question: sql(question), runs)[0])
+    show(took)
+
+
+def show(took: dict[str, list[float]]) -> None:
+    print("| question | index, ms | MariaDB, ms | x index | MariaDB with indexes, ms | x index |\n|---|---|---|---|---|---|")
+    for text, (ours, *theirs) in took.items():
+        print(f"| {text} | {ours * 1000:,.0f} |" + "".join(f" {each * 1000:,.0f} | {each / ours:,.0f} |" for each in theirs))
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks queries", description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args(argv)
+    configured = load()
+    mark = f"queries-bench-{uuid.uuid4().hex[:8]}-"
+    own = msgspec.structs.replace(configured.elasticsearch, index_prefix=mark, refresh_interval="30s")
+    settings = Settings(
+        kafka=msgspec.structs.replace(configured.kafka, topic_prefix=mark),
+        elasticsearch=own,
+        sources={SOURCE: SourceSettings(format="ezcast", timezone=ZONE)},
+    )
+    client = search.connect(own, 5)
+    with tempfile.TemporaryDirectory(prefix="tailrace-queries-") as folder:
+        os.chmod(folder, 0o755)  # the account that MariaDB runs under has to pass
+        try:
+            began = time.monotonic()
+            rows = Path(folder, "rows.tsv")
+            fill(client, settings, rows, options.events)
+            print(f"{options.events:,} events indexed in {timedelta(seconds=round(time.monotonic() - began))}\n", flush=True)
+            with _table(Path(folder, "mariadb"), rows) as connection:
+                measure(client, settings, connection, options.runs)
+        finally:
+            forget(settings)
+
+
+@contextmanager
+def _table(folder: Path, rows: Path) -> Iterator[Any]:
+    """A connection to a table with these rows; None where MariaDB is not installed."""
+    if not _mariadb.found():
+        print("MariaDB is not installed (Debian's mariadb-server): only the index is measured\n")
+        yield None
+        return
+    with _mariadb.server(folder) as connection:
+        load_table(connection, rows)
+        yield connection
+
+
+if __name__ == "__main__":
+    main()
