@@ -18,7 +18,7 @@ from schemas.common import COMMON_PROPERTIES
 from schemas.source import Source
 from sinks import templates
 from tailrace import settings as config
-from tailrace.errors import Refused, TailraceError
+from tailrace.errors import TailraceError
 from tailrace.sources import watch_actions
 from tailrace.watched import LOOK_EVERY_S
 
@@ -79,12 +79,13 @@ class Fields:
 def update(client: Elasticsearch, pattern: str, properties: Properties) -> None:
     """Give the open indices of a pattern `<index>-*` the properties that they lack.
 
-    Raises Refused and TailraceError where Elasticsearch does not say what they have; what it refuses to add is a warning.
+    Raises TailraceError where Elasticsearch does not say what they have; what it refuses to add is a warning.
     """
     try:
         found = client.indices.get_mapping(index=pattern, expand_wildcards="open", ignore_unavailable=True, allow_no_indices=True)
     except AuthorizationException as error:
-        raise Refused(f"Elasticsearch does not show the mappings of {pattern}: grant the privilege view_index_metadata ({error})") from None
+        log.warning("indices that are there cannot be given new fields: grant view_index_metadata and manage on %s (%s)", pattern, error)
+        return
     except ApiError as error:
         raise TailraceError(f"Elasticsearch does not show the mappings of {pattern}: {error}") from None
     lacking: dict[str, tuple[Properties, list[str]]] = {}

@@ -35,13 +35,18 @@ def read_topic(settings: Settings, source: str, kind: kafka.Kind) -> list[Record
     )
     try:
         partitions = [TopicPartition(name, number, 0) for number in consumer.list_topics(name, timeout=10).topics[name].partitions]
-        reading = {at.partition for at in partitions if end_of(consumer, at)}
+        ends = {at.partition: end for at in partitions if (end := end_of(consumer, at))}
+        reading = set(ends)
+        missing = sum(ends.values()) + len(ends)
+        """Records, and ends of partitions; fewer where the topic is compacted."""
         consumer.assign([at for at in partitions if at.partition in reading])
         records: list[Record] = []
         deadline = time.monotonic() + 20
         while reading:
             assert time.monotonic() < deadline, f"{name} was not read to its end: {len(records)} records"
-            for message in consumer.consume(10_000, timeout=0.2):
+            messages = consumer.consume(min(10_000, max(1, missing)), timeout=0.2)
+            missing -= len(messages)
+            for message in messages:
                 if message.error() is not None:
                     assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
                     reading.discard(message.partition())
