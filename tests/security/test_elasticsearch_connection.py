@@ -7,7 +7,6 @@ from tailrace import search
 from tailrace.errors import Refused
 from tests.secured import SecuredElasticsearch
 
-
 pytestmark = pytest.mark.timeout(600)  # the first test's includes the start of the server
 
 

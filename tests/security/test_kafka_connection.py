@@ -7,7 +7,6 @@ from tailrace import kafka
 from tailrace.errors import Refused, Unreachable
 from tests.secured import SecuredKafka
 
-
 pytestmark = pytest.mark.timeout(600)  # the first test's includes the start of the server
 
 
