@@ -1,6 +1,9 @@
 """What tests of several rooms need: a topic read to its end, a condition waited for."""
 
+import socket
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -75,3 +78,18 @@ def eventually(condition: Callable[[], object], what: str, timeout_s: float = 20
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
         time.sleep(0.05)
+
+
+def get(address: str, path: str) -> tuple[int, str]:
+    """Status and body of a page."""
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return f"127.0.0.1:{probe.getsockname()[1]}"
