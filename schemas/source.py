@@ -91,6 +91,9 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     session_days: Annotated[int, msgspec.Meta(ge=1)] = 90
     """Days of event time for which a late event can still join, extend or merge sessions."""
 
+    retention: str | None = None
+    """`"400d"`: `tailrace retention` deletes the indices of months that are further back; None keeps them for ever."""
+
     actions: str | None = None
     """EZCast: path of a file that adds actions, and new versions of actions, in the form of `schemas/ezcast/catalogue.toml`."""
 
@@ -154,6 +157,8 @@ class Source:
     session_kinds: frozenset[str] | None = None
     """Kinds of events that belong to sessions; None: all."""
     session_gap_ms: int = 3_600_000
+    retention_s: float | None = None
+    """How far back its indices are kept; None: for ever."""
     address_field: str | None = None
     user_agent_field: str | None = None
     user_agent_expected: bool = True

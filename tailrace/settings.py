@@ -90,6 +90,8 @@ class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     number_of_shards: AtLeastOne = 1
     number_of_replicas: Annotated[int, msgspec.Meta(ge=0)] = 0
     refresh_interval: str = "1s"
+    ilm_policy: str | None = None
+    """A policy of Elasticsearch's index lifecycle management for indices made from now on; `tailrace retention` needs none."""
 
 
 def _built_in_sources() -> dict[str, SourceSettings]:
