@@ -34,11 +34,8 @@ def retention(settings: Settings, dry_run: bool, yes: bool, force_merge: bool, s
     sources = load_sources(settings, settings.sources)  # all: those that share an index must agree
     now = datetime.now(UTC)
     with closing(search.connect(settings.elasticsearch, wait_s)) as client:
-        found = [
-            month
-            for month in months.months(client, settings.elasticsearch, sources.values())
-            if chosen & {source.name for source in month.sources}
-        ]
+        every = months.months(client, settings.elasticsearch, sources.values())
+        found = [month for month in every if chosen & {source.name for source in month.sources}]
         old = months.expired(found, now)
         _announce(found, old)
         if old and not dry_run and _agreed(yes, f"delete {_indices(old)}?"):
