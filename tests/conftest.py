@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """`-m "not servers"` leaves out everything that needs them, marked by hand or not."""
-    if {"servers", "secured_kafka"} & {*getattr(item, "fixturenames", ())}:
+    if {"servers", "secured_kafka", "secured_elasticsearch"} & {*getattr(item, "fixturenames", ())}:
         item.add_marker(pytest.mark.servers)
 
 
