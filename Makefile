@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PEERS := .venv-bench/bin/python
+PEERS := .venv-bench/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint bench soak up down clean
@@ -33,22 +33,18 @@ lint: $(INSTALLED) ## ruff and mypy
 bench: $(INSTALLED) ## Measure the hot loops against their peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-%: $(INSTALLED) ## One of them: bench-ship bench-stream bench-sink, bench-stream, bench-sink, bench-e2e, bench-queries, …
+bench-%: $(INSTALLED) ## One of them: bench-ship, bench-stream, bench-sink, bench-e2e, bench-queries, …
 	$(BIN)/python -m benchmarks $* $(ARGS)
+
+bench-stream bench-sink: $(PEERS)
+
+$(PEERS): pyproject.toml
+	$(PYTHON) -m venv $(dir $@)
+	$(dir $@)bin/python -m pip install --quiet --disable-pip-version-check --editable '.[streams,sinks,bench]'
+	@touch $@
 
 soak: $(INSTALLED) ## Traffic for 15 minutes while everything is killed, frozen and restarted at random
 	$(BIN)/python -m tests.soak $(ARGS)
-
-$(PEERS): pyproject.toml
-	$(PYTHON) -m venv $(dir $@)..
-	$@ -m pip install --quiet --disable-pip-version-check --editable '.[streams,sinks,bench]'
-	@touch $@
-
-bench-stream: $(INSTALLED) $(PEERS) ## Kafka to Kafka: each stage against stock Faust and quixstreams
-	$(BIN)/python -m benchmarks stream $(ARGS)
-
-bench-sink: $(INSTALLED) $(PEERS) ## Kafka to Elasticsearch: against a bare poster and other sinks
-	$(BIN)/python -m benchmarks sink $(ARGS)
 
 up: $(INSTALLED) ## Start Kafka and Elasticsearch for this machine
 	$(BIN)/tailrace up
