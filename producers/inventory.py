@@ -13,10 +13,11 @@ from typing import Literal
 import msgspec
 
 from producers import content
-from producers.checkpoint import Entry
+from producers.checkpoint import Entry, Packed
 from producers.discovery import Found, find
-from producers.registry import ENDS_EARLY, Registry, TailedFile
+from producers.registry import ENDS_EARLY, Registry
 from producers.seal import SLICE_BYTES, Complete
+from producers.tailed import TailedFile
 from schemas.heartbeat import Seal
 from schemas.source import Source
 
@@ -64,7 +65,8 @@ def take(sources: Sequence[Source], host: str, entries: Sequence[Entry], seal_af
 
 def _followed(tailed: TailedFile, complete: Complete, entry: Entry | None) -> FileState:
     try:
-        size = _content_size(tailed.found)
+        unchanged = entry is not None and entry.packed == Packed(tailed.found.size, tailed.found.mtime_ns)
+        size = tailed.acknowledged if unchanged else _content_size(tailed.found)
     except OSError as error:
         return _state(tailed, "unreadable", tailed.found.size, error.strerror or str(error))
     if entry is None or not entry.offset:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from producers.reader import DEAD_BYTES, Records, TooLarge, Torn
+from producers.reader import DEAD_BYTES, UNSIGNED, Records, TooLarge, Torn
 from schemas.place import Place, key
 from tailrace.dead import DeadLetter
 from tailrace.errors import Refused, TailraceError
@@ -51,11 +51,13 @@ class Stopped(Exception):
 class Batch:
     """Records of a file that are acknowledged together."""
 
-    __slots__ = ("_refused", "count", "end", "left")
+    __slots__ = ("_refused", "count", "end", "ending", "left")
 
     def __init__(self, end: int, count: int, refused: "Callable[[Batch, KafkaError, Any], None]") -> None:
         self.end = end
         """Where the file's checkpoint may move when all is delivered."""
+        self.ending = UNSIGNED
+        """Of the last bytes before `end`, where they are known."""
         self.count = count
         self.left = count
         self._refused = refused
@@ -114,8 +116,7 @@ class Publisher:
                     raise self._error(found.error, name)
             if self._stopping():
                 raise Stopped
-            self._producer.poll(0 if name in self._partitions else 0.1)
-            self.check()
+            self._serve(0 if name in self._partitions else 0.1)
         return self._partitions[name]
 
     def send(self, source: str, partition: int, prefix: bytes, records: Records) -> Batch:
@@ -157,7 +158,7 @@ class Publisher:
         batch = Batch(part.end, 1, self._refused)
         length = f"{part.end - part.begin:,} bytes long" if part.end > part.begin else "unterminated and already too long"
         message = f"the record is {length}; its first {len(part.head):,} bytes are kept here"
-        letter = DeadLetter(prefix + b"%d" % part.begin, part.head, "ship", "record_too_large", message, "", -1, -1)
+        letter = DeadLetter(prefix + b"%d" % part.begin, part.head, "ship", "record_too_large", message, "", -1, -1, part.end - part.begin)
         log.warning("record too large at %s: %s", letter.key.decode(errors="replace"), message)
         self._send_dead(topic(self._kafka, source, "dead"), letter, batch)
         return batch
@@ -175,7 +176,7 @@ class Publisher:
 
     def poll(self, timeout_s: float) -> None:
         """Serve delivery reports, waiting up to `timeout_s` for one. Raises what `check` raises."""
-        self._producer.poll(timeout_s)
+        self._serve(timeout_s)
         while self._suspects and not self._stopping():
             self._send_alone(*self._suspects.pop(0))
         self.check()
@@ -190,7 +191,7 @@ class Publisher:
         deadline = time.monotonic() + timeout_s
         with suppress(Stopped):
             while len(self._producer) and time.monotonic() < deadline:
-                self._producer.flush(0.2)
+                self._serve(0.2, self._producer.flush)
                 self.poll(0)
         return len(self._producer)
 
@@ -199,13 +200,20 @@ class Publisher:
         self._producer.purge()
         self._producer.flush(5)
 
+    def _serve(self, timeout_s: float, wait: Callable[[float], object] | None = None) -> None:
+        """Serve delivery reports. Raises the error that ended delivery; the client raises those itself that it cannot recover from."""
+        try:
+            (wait or self._producer.poll)(timeout_s)
+        except KafkaException as failure:
+            self._failure = self._failure or self._error(failure.args[0], "")
+        self.check()
+
     def _produce_when_room(self, name: str, value: bytes, raw_key: bytes, partition: int, delivered: Any, **more: Any) -> None:
         while True:
             try:
                 return self._producer.produce(name, value, raw_key, partition, delivered, **more)  # type: ignore[no-any-return]
             except BufferError:
-                self._producer.poll(0.1)
-                self.check()
+                self._serve(0.1)
                 if self._stopping():
                     raise Stopped from None
             except KafkaException as failure:
@@ -237,13 +245,14 @@ class Publisher:
         for error in refusals:
             log.warning("record refused at %s: %s", message.key().decode(errors="replace"), error.str())
             text = f"the broker refused it: {error.str()}; at most its first {DEAD_BYTES:,} bytes are kept here"
-            letter = DeadLetter(message.key(), message.value()[:DEAD_BYTES], "ship", "record_refused", text, message.topic(), -1, -1)
+            value, whole = message.value()[:DEAD_BYTES], len(message.value()) + 1
+            length = whole if whole > DEAD_BYTES else 0
+            letter = DeadLetter(message.key(), value, "ship", "record_refused", text, message.topic(), -1, -1, length)
             self._send_dead(message.topic().removesuffix("raw") + "dead", letter, batch)
 
     def _drain(self) -> None:
         while len(self._producer):
-            self._producer.flush(0.2)
-            self.check()
+            self._serve(0.2, self._producer.flush)
             if self._stopping():
                 raise Stopped
 

@@ -10,28 +10,27 @@ import logging
 import os
 import resource
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
 
 from producers import content as contents
-from producers.checkpoint import Entry
+from producers.checkpoint import Entry, Packed
 from producers.content import Content, Replaced
 from producers.discovery import Found, Inode
-from producers.publish import Batch
 from producers.reader import SIGNED_BYTES, Reader, Signature, sign
+from producers.tailed import TailedFile
 from schemas import identity
-from schemas.heartbeat import Seal
-from schemas.place import Place, key_prefix
+from schemas.place import Place
 from schemas.source import Source
-from schemas.watermark import Mark
 
 log = logging.getLogger("tailrace.ship")
 
 ENDS_EARLY = "its compressed data stops before its end: it is still being written, or was cut"
+
+WRITTEN_S = 60.0
+"""A compressed file that stops before its end and was not written for so long was cut; it is read as far as it goes."""
 
 
 def _max_open() -> int:
@@ -42,71 +41,6 @@ def _max_open() -> int:
 MAX_OPEN = _max_open()
 """Files open at a time. Files that are read to their end make room for others. Half of the descriptors that this process may
 have are left to the Kafka client; ordinary users have 1,024."""
-
-
-@dataclass(eq=False)
-class TailedFile:
-    """A file that is followed."""
-
-    source: Source
-    place: Place
-    """Constant over renames and restarts, so that a record which is sent twice has the same key."""
-    found: Found
-    """The file as the last scan saw it."""
-    reader: Reader
-    acknowledged: int
-    gone: bool = False
-    """No glob finds it any more: deleted, or renamed to where no glob looks."""
-    replaced: bool = False
-    """Its inode holds other content now; only deliveries are waited for."""
-    finished: bool = False
-    """Nothing more is to be read from it."""
-    changed: bool = False
-    """A scan saw that it did since it was opened last."""
-    failed: str = ""
-    """Why it cannot be read at the moment."""
-    grown_s: float = 0.0
-    torn_at: int = -1
-    """Where the file ended when its unterminated end was shipped last."""
-    reported: tuple[object, ...] | None = None
-    """What the last heartbeat said: size, read, acknowledged, path, seal."""
-    sealed: Seal | None = None
-    """What it holds, once it is complete."""
-    mark: Mark = field(default_factory=Mark)
-    """Before when all that stood in it is acknowledged."""
-    batches: deque[Batch] = field(default_factory=deque)
-    prefix: bytes = b""
-
-    def __post_init__(self) -> None:
-        self.prefix = key_prefix(self.place)
-        self.resumed = self.acknowledged
-        """What earlier runs have shipped."""
-
-    @property
-    def size(self) -> int:
-        """Bytes, as far as known: those of a compressed file that are not read yet count as they stand on the disk."""
-        return self.reader.position + max(0, self.found.size - self.reader.consumed)
-
-    def settle(self) -> int:
-        """Move the acknowledged offset over the batches that are delivered; how many records those held."""
-        records = 0
-        while self.batches and self.batches[0].left == 0:
-            batch = self.batches.popleft()
-            self.acknowledged = batch.end
-            records += batch.count
-        return records
-
-    def entry(self) -> Entry:
-        signature = self.reader.signature
-        return Entry(
-            source=self.source.name,
-            file=self.place.file,
-            path=self.place.path,
-            offset=self.acknowledged,
-            signed=signature.length,
-            signature=signature.digest,
-            sealed=self.sealed,
-        )
 
 
 class _Copy(NamedTuple):
@@ -205,7 +139,10 @@ class Registry:
                 if content.ends_early:
                     self._cannot_read(file.path, ENDS_EARLY)
                 head = beginning if not content.ends_early else None
-            if head:
+            if head and self._may_be_known(source, file, content, beginning, head):
+                if heads_may_be_torn:
+                    self._cannot_read(file.path, ENDS_EARLY)
+            elif head:
                 kept = self._follow(source, file, content, begin, beginning, head)
                 if self.unreadable.pop(file.path, None):
                     log.info("%s can be read now", file.path)
@@ -222,31 +159,50 @@ class Registry:
             log.warning("cannot read %s: %s; other files go on, and it is tried again", path, why)
         self.unreadable[path] = why
 
+    def _may_be_known(self, source: Source, file: Found, content: Content, beginning: bytes, head: bytes) -> bool:
+        """Whether a compressed file that is being written is too short to tell whether it is one that was read: it is waited for."""
+        if not content.ends_early or time.time() - file.mtime_ns / 1e9 > WRITTEN_S:
+            return False
+        return any(
+            len(beginning) < max(tailed.reader.signature.length if tailed else 0, entry.signed if entry else 0)
+            for tailed, entry in self._begin_alike(source, head)
+        )
+
+    def _begin_alike(self, source: Source, head: bytes) -> Iterator[tuple[TailedFile | None, Entry | None]]:
+        """What is known of files with this head, by ordinal."""
+        for ordinal in count():
+            at = (source.name, identity.file_id(head, ordinal))
+            tailed, entry = self._tracked.get(at), self._stored.get(at)
+            if tailed is None and entry is None:
+                return
+            yield tailed, entry
+
     def _follow(self, source: Source, file: Found, content: Content, begin: int, beginning: bytes, head: bytes) -> bool:
         """Decide what the file is. True where the content was given to a reader."""
         stored: list[tuple[bool, int, Entry]] = []
-        for ordinal in count():
-            file_id = identity.file_id(head, ordinal)
-            tailed = self._tracked.get((source.name, file_id))
-            entry = self._stored.get((source.name, file_id))
+        known = list(self._begin_alike(source, head))
+        for tailed, entry in known:
             if tailed is not None and _same(tailed, content, beginning):
                 return self._known(tailed, file, content)
-            if entry is not None and _continues(entry, content, beginning, file.size):
+            if entry is not None and _continues(entry, file, content, beginning):
                 stored.append((entry.path == file.path, entry.signed, entry))
-            if tailed is None and entry is None:
-                break
         if stored:
             best = max(stored, key=lambda candidate: candidate[:2])[2]
             del self._stored[source.name, best.file]
             tailed = self._track(source, self._place(source, best.file, best.path), file, best.offset)
-            tailed.sealed = best.sealed
+            tailed.sealed, tailed.ended = best.sealed, Signature(best.ended, best.ending)
+            if best.packed == Packed(file.size, file.mtime_ns):
+                tailed.reader.take_as_read(file.size, Signature(best.signed, best.signature))
+                self._notice(tailed, file)
+                return False
         elif _is_old(source, file):
             log.info("%s is left alone: it was last written longer than %s ago", file.path, source.settings.ignore_older)
             self._ignored[source.name, file.inode] = file
             return False
         else:
-            if ordinal:
+            if known:
                 log.info("%s begins like a file that was read before and then differs: it is read as a file of its own", file.path)
+            file_id = identity.file_id(head, len(known))
             tailed = self._track(source, self._place(source, file_id, file.path), file, begin)
         self._carry_on(tailed, file, content)
         return True
@@ -254,12 +210,16 @@ class Registry:
     def _place(self, source: Source, file_id: str, path: str) -> Place:
         return Place(file_id, self._host, path, source.settings.fields, encoding=source.settings.encoding)
 
-    def _carry_on(self, tailed: TailedFile, file: Found, content: Content) -> None:
-        """Read from this file from now on; later, by its path, where too many files are open."""
+    def _notice(self, tailed: TailedFile, file: Found) -> None:
+        """This is where the file is from now on."""
         self._inodes[tailed.source.name, file.inode] = tailed
         self._copies.pop((tailed.source.name, file.inode), None)
         tailed.found, tailed.gone, tailed.replaced, tailed.finished = file, False, False, False
         self._changed.append(tailed)
+
+    def _carry_on(self, tailed: TailedFile, file: Found, content: Content) -> None:
+        """Read from this file from now on; later, by its path, where too many files are open."""
+        self._notice(tailed, file)
         self._room -= not tailed.reader.is_open
         tailed.reader.open(content)
         if self._room < 0:
@@ -307,9 +267,17 @@ def _same(tailed: TailedFile, content: Content, beginning: bytes) -> bool:
     return begun[:common] == beginning[:common] and (not tailed.gone or tailed.reader.agrees(content))
 
 
-def _continues(entry: Entry, content: Content, beginning: bytes, size: int) -> bool:
-    """Whether a file is the one that a checkpoint speaks of."""
-    return (content.is_packed or size >= entry.offset) and _begins_with(beginning, Signature(entry.signed, entry.signature))
+def _continues(entry: Entry, file: Found, content: Content, beginning: bytes) -> bool:
+    """Whether a file is the one that a checkpoint speaks of: it holds the same at its beginning and before the offset."""
+    if not _begins_with(beginning, Signature(entry.signed, entry.signature)):
+        return False
+    if content.is_packed and entry.packed == Packed(file.size, file.mtime_ns):
+        return True  # nothing was written to it: it is not decompressed for the sake of its end
+    if not content.is_packed and file.size < entry.offset:
+        return False
+    last = content.pread(entry.ended, entry.offset - entry.ended)
+    cut = content.ends_early and len(last) < entry.ended  # still being compressed: what is there agrees
+    return cut or entry.ended == 0 or sign(last) == Signature(entry.ended, entry.ending)
 
 
 def _begins_with(beginning: bytes, signature: Signature) -> bool:

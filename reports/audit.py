@@ -27,7 +27,7 @@ from schemas.source import Source
 from tailrace.dead import from_record
 from tailrace.kafka import topic
 from tailrace.settings import Settings
-from tailrace.sources import load_source
+from tailrace.sources import as_parsed, load_source
 from tailrace.topics import TopicReader
 
 Say = Callable[[str], None]
@@ -63,7 +63,7 @@ class _Audit:
 
     def __init__(self, settings: Settings, name: str, client: Elasticsearch, say: Say) -> None:
         self.settings, self.client, self.say = settings, client, say
-        self.source = load_source(settings, name)
+        self.source = as_parsed(load_source(settings, name))
         self.indices = index.pattern(settings, name)
         self.raw, self.dead, self.files = (
             TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "dead", "files")

@@ -22,8 +22,8 @@ from aiokafka import ConsumerRecord
 from faust.types import EventT
 
 from schemas.source import Source
-from streams.outbox import Output
-from streams.state import State, Writes
+from streams.outbox import Output, by_topic
+from streams.state import LONGEST_DAY_MS, State, Writes
 from streams.table import SessionTable
 from streams.transactions import PartitionWriter
 from streams.worker import Worker
@@ -70,7 +70,9 @@ class SessionAgent:
         state = self._states.get(message.partition)
         if state is None:
             data = self._table.partition(message.partition)
-            state = State(data, self._source.session_gap_ms, self._source.settings.session_days)
+            gap = self._source.session_gap_ms
+            reach = gap if self._source.views is None else max(gap, LONGEST_DAY_MS)
+            state = State(data, gap, self._source.settings.session_days, reach_ms=reach)
             self._states[message.partition] = state
         return state
 
@@ -96,4 +98,4 @@ class SessionAgent:
             writes = {key: value for batch in batches for key, value in batch.writes.items()}
             self._table.partition(partition).keep(writes, offsets[changelog])
         for batch in batches:
-            batch.event.ack()
+            self._worker.done(batch.event, by_topic(batch.outputs))

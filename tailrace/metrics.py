@@ -19,7 +19,8 @@ class Metric(NamedTuple):
 
 _FILE = ("source", "file", "path")
 
-# One file of a producer. `file` is the file id; `path` is where the file is now, so it changes with a rename.
+# One file of a producer, while it grows or has anything to ship (producers.figures). `file` is the file id; `path` is where the file
+# is now, so it changes with a rename.
 SHIP_FILE_SIZE = Metric("tailrace_ship_file_size_bytes", "gauge", "Bytes of the file when last looked at", _FILE)
 # Goes back to 0 when the file is another one of the same path: that has an id of its own.
 SHIP_FILE_READ = Metric("tailrace_ship_file_read_bytes", "gauge", "Offset up to which the file was read", _FILE)
@@ -28,7 +29,8 @@ SHIP_FILE_ACKNOWLEDGED = Metric("tailrace_ship_file_acknowledged_bytes", "gauge"
 # The one to alert on, over minutes: an unterminated last line counts, too.
 SHIP_FILE_LAG = Metric("tailrace_ship_file_lag_bytes", "gauge", "Bytes of the file that are not acknowledged", _FILE)
 
-# One producer.
+# One producer. Files that rest have no figures of their own.
+SHIP_LAG = Metric("tailrace_ship_lag_bytes", "gauge", "Bytes of all files that are not acknowledged", ("source",))
 SHIP_FILES = Metric("tailrace_ship_files", "gauge", "Files that are followed", ("source",))
 SHIP_OPEN_FILES = Metric("tailrace_ship_open_files", "gauge", "Files that are open", ("source",))
 SHIP_UNREADABLE_FILES = Metric("tailrace_ship_unreadable_files", "gauge", "Files that were found and cannot be read")
@@ -44,6 +46,23 @@ SHIP_CHECKPOINT_FAILED = Metric("tailrace_ship_checkpoint_failed", "gauge", "1 w
 SHIP_THROTTLED = Metric("tailrace_ship_throttled_seconds", "gauge", "How long nothing is read because of the rate limit")
 # Unix time; 0: not known yet.
 SHIP_SHIPPED_BEFORE = Metric("tailrace_ship_watermark_seconds", "gauge", "Everything written before this is shipped", ("source",))
+
+# One worker of the streams. `topic` and `partition` are those that it reads.
+_PARTITION = ("topic", "partition")
+# Done means that Kafka holds what came of them; records that are read again count again.
+STREAM_RECORDS = Metric("tailrace_stream_records_total", "counter", "Records done since the start", ("topic",))
+# Of a topic `*.events` these are events, of `*.dead` dead letters; of `*.enriched` events and, beyond the records done, patches.
+STREAM_OUTPUTS = Metric("tailrace_stream_outputs_total", "counter", "Records acknowledged by Kafka since the start", ("topic",))
+STREAM_BATCHES = Metric("tailrace_stream_batches_in_flight", "gauge", "Batches begun and not done")
+# The one to alert on, over minutes.
+STREAM_LAG = Metric("tailrace_stream_lag_records", "gauge", "Offsets that are not committed", _PARTITION)
+# Unix time that Kafka gave it; 0: nothing is in flight.
+STREAM_OLDEST = Metric("tailrace_stream_oldest_record_seconds", "gauge", "Time of the oldest record in flight")
+# 0 while events flow.
+STREAM_RECOVERY = Metric("tailrace_stream_recovery_remaining_records", "gauge", "Changelog offsets to read before events flow")
+STREAM_RECOVERED = Metric("tailrace_stream_recovered_records_total", "counter", "Changelog records read since the start")
+# Standbys included. Of an active partition: what its last transaction wrote.
+STREAM_TABLE = Metric("tailrace_stream_table_offset", "gauge", "Changelog offset that the copy of a partition stands for", _PARTITION)
 
 
 class Sample(NamedTuple):

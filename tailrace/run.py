@@ -41,7 +41,8 @@ PRODUCERS = {"ship", "harvest"}
 def run(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: float, timeout_s: float, workers: int) -> None:
     """Ship, stream and sink on this machine under one supervisor, which restarts what dies; and harvest, where a source has a Solr core.
 
-    Runs until SIGTERM or Ctrl-C, and then stops everything. With --once it is a backfill: it ships what the files hold now, follows
+    Runs until SIGTERM or Ctrl-C, and then stops everything. SIGHUP makes the producer read the configuration again (see `tailrace ship
+    --help`); the other roles take new sources after a restart. With --once it is a backfill: it ships what the files hold now, follows
     it to the index, and ends.
     """
     names = options.chosen(settings, source_names)
@@ -51,8 +52,10 @@ def run(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: f
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     started = time.monotonic()
     with Display("tailrace run", PLAIN_EVERY_S[once]) as display, Monitor(settings, names) as monitor:
-        processes = commands(names, wait_s, workers, once, cores=[name for name in names if settings.sources[name].solr_url])
-        supervisor = Supervisor(processes, environment, display.say, once=PRODUCERS & processes.keys() if once else ())
+        cores = [name for name in names if settings.sources[name].solr_url]
+        processes = commands(names, wait_s, workers, once, cores=cores, all_sources=not source_names)
+        ending = PRODUCERS & processes.keys() if once else ()
+        supervisor = Supervisor(processes, environment, display.say, once=ending, reload={"ship"})
         backfill = Backfill(timeout_s) if once else None
         with Watch(monitor) as watch, supervisor:
             finished = supervisor.run(_looking(supervisor, watch, display, backfill, PRODUCERS & processes.keys()))
@@ -73,14 +76,19 @@ def run(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: f
     )
 
 
-def commands(names: Sequence[str], wait_s: float, workers: int, once: bool, *, cores: Sequence[str] = ()) -> dict[str, list[str]]:
-    """The processes of a run, by name, with this command's own --config and --log-level. `cores`: those of the sources to harvest."""
+def commands(
+    names: Sequence[str], wait_s: float, workers: int, once: bool, *, cores: Sequence[str] = (), all_sources: bool = False
+) -> dict[str, list[str]]:
+    """The processes of a run, by name, with this command's own --config and --log-level.
+
+    `cores`: those of the sources to harvest. `all_sources`: the producer ships those that the configuration will name, too.
+    """
     root = click.get_current_context().find_root()
     config = ["--config", str(root.obj)] if root.obj else []
     tailrace = [sys.executable, "-m", "tailrace.cli", *config, "--log-level", root.params.get("log_level", "info")]
     shared = [*_chosen(names), "--wait", f"{wait_s}s"]
     ends = ["--once"] if once else []
-    found = {"ship": [*tailrace, "ship", *ends, *shared]}
+    found = {"ship": [*tailrace, "ship", *ends, *_chosen([] if all_sources else names), "--wait", f"{wait_s}s"]}
     if cores:
         found["harvest"] = [*tailrace, "harvest", *ends, *_chosen(cores), "--wait", f"{wait_s}s"]
     for name, words in (("parse", ["stream", "parse"]), ("sessionize", ["stream", "sessionize"]), ("sink", ["sink"])):

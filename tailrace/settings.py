@@ -53,7 +53,7 @@ class Kafka(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
 
 
 class Ship(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """`tailrace ship`. A running one takes the rates and the log level anew at SIGHUP."""
+    """`tailrace ship`. A running one takes all but `monitor` anew at SIGHUP."""
 
     records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0
     """Records are sent at most so fast on average, others wait in their files; 0: no limit."""
@@ -62,6 +62,8 @@ class Ship(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
     """In place of --log-level."""
     seal_after: str = "10m"
     """A file that is read to its end, has not been written for so long and is not the source's newest is complete: it is sealed."""
+    close_inactive: str = "1h"
+    """A file that has not grown for so long is closed, and opened again when it grows; earlier where too many are open."""
     monitor: str | None = None
     """`127.0.0.1:9464` answers /metrics (Prometheus) and /health there; off by default."""
 
@@ -73,6 +75,8 @@ class Stream(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """What holds the sessions beside Kafka: `rocksdb` (an extra), below `state_dir`, for state larger than memory and short restarts."""
     standby_replicas: Annotated[int, msgspec.Meta(ge=0)] = 0
     """So many other workers keep a copy of each partition's sessions up to date, to take over at once."""
+    monitor: str | None = None
+    """`127.0.0.1:9465` answers /metrics (Prometheus) and /health there, for a worker that runs alone (with a role); off by default."""
 
 
 class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -3,12 +3,9 @@
 import json
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,31 +13,18 @@ from pathlib import Path
 import pytest
 
 from producers import figures
-from producers.monitor import Answers, Health, Monitor
+from producers.figures import ShipHealth
 from tailrace.errors import ConfigError, TailraceError
 from tailrace.metrics import expose
+from tailrace.monitor import Answers, Monitor
 from tailrace.settings import Settings
-from tests.helpers import eventually
+from tests.helpers import eventually, free_address, get, read_topic
 from tests.producers.conftest import Ship, event, make_source
 from tests.producers.test_cli import configure, payloads, process, ship, topic_exists
 
 
 def lines(first: int, last: int) -> bytes:
     return b"".join(map(event, range(first, last)))
-
-
-def get(address: str, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
-def free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @contextmanager
@@ -90,6 +74,37 @@ def test_sighup_takes_over_rates_and_paths_and_refuses_what_is_wrong(tmp_path: P
 
 
 @pytest.mark.servers
+def test_sighup_adds_and_removes_whole_sources_and_what_is_left_out_goes_on_where_it_was(tmp_path: Path, settings: Settings) -> None:
+    config = configure(tmp_path, settings)
+    good, shop = config.read_text(), tmp_path / "shop"
+    shop.mkdir()
+    path = tmp_path / "logs" / "a.trace"
+    path.write_bytes(lines(0, 3))
+    (shop / "a.csv").write_bytes(b"one\ntwo\n")
+    added = f'[sources.shop]\nformat = "delimited"\npaths = ["{shop}/*.csv"]\ncolumns = ["what"]\n'
+
+    def says_next(child: "subprocess.Popen[bytes]", said: list[str], text: str, words: str) -> None:
+        config.write_text(text)
+        child.send_signal(signal.SIGHUP)
+        says(said, words)
+
+    with running(config) as (child, said):
+        eventually(lambda: topic_exists(settings) and len(payloads(settings)) == 3, "the first source")
+        says_next(child, said, good + added, "added: shop")
+        eventually(lambda: len(read_topic(settings, "shop", "raw")) == 2, "the second source")
+        says_next(child, said, good[: good.index("[sources.ezcast]")] + added, "removed: ezcast")
+        with path.open("ab") as file:
+            file.write(lines(3, 6))
+        with (shop / "a.csv").open("ab") as file:
+            file.write(b"three\n")
+        eventually(lambda: len(read_topic(settings, "shop", "raw")) == 3, "the second source goes on")
+        assert len(payloads(settings)) == 3
+        says_next(child, said, good, "added: ezcast")
+        eventually(lambda: len(payloads(settings)) == 6, "the first source goes on where it was")
+    assert sorted(payloads(settings)) == sorted(lines(0, 6).split(b"\n")[:-1])
+
+
+@pytest.mark.servers
 def test_a_limit_delays_a_backfill_and_discards_nothing(tmp_path: Path, settings: Settings) -> None:
     config = configure(tmp_path, settings)
     for name in ("a", "b", "c"):
@@ -116,7 +131,9 @@ def test_a_dry_run_says_what_would_be_shipped_and_touches_nothing(tmp_path: Path
 def test_metrics_and_health_of_a_running_producer(ship: Ship, logs: Path) -> None:
     (logs / "a.log").write_bytes(lines(0, 10) + event(10)[:-5])
     with ship.running(make_source(logs / "*.log")) as shipper:
-        monitor = Monitor(address := free_address(), Answers(lambda: expose(figures.samples(shipper)), lambda: figures.health(shipper)))
+        monitor = Monitor(
+            "ship.monitor", address := free_address(), Answers(lambda: expose(figures.samples(shipper)), lambda: figures.health(shipper))
+        )
         try:
             eventually(lambda: "tailrace_ship_acknowledged_records_total 10\n" in get(address, "/metrics")[1], "ten records")
             text = get(address, "/metrics")[1]
@@ -135,18 +152,18 @@ def test_metrics_and_health_of_a_running_producer(ship: Ship, logs: Path) -> Non
             monitor.stop()
 
 
-def unwell() -> Health:
-    return Health(status="nothing moves", files=1, lag_bytes=2, queue_records=3, unreadable_files=0)
+def unwell() -> ShipHealth:
+    return ShipHealth(status="nothing moves", files=1, lag_bytes=2, queue_records=3, unreadable_files=0)
 
 
 def test_what_is_not_well_answers_503_and_addresses_are_checked() -> None:
-    monitor = Monitor(address := free_address(), Answers(lambda: "", unwell))
+    monitor = Monitor("ship.monitor", address := free_address(), Answers(lambda: "", unwell))
     try:
         assert get(address, "/health")[0] == 503
         with pytest.raises(TailraceError, match=r"cannot answer at ship\.monitor = .*Address already in use"):
-            Monitor(address, Answers(lambda: "", unwell))
+            Monitor("ship.monitor", address, Answers(lambda: "", unwell))
     finally:
         monitor.stop()
     for wrong in ("9464", "host:port", "127.0.0.1:70000", ":1"):
         with pytest.raises(ConfigError, match=r"ship\.monitor"):
-            Monitor(wrong, Answers(lambda: "", unwell))
+            Monitor("ship.monitor", wrong, Answers(lambda: "", unwell))
