@@ -22,7 +22,8 @@ def client(elasticsearch: config.Elasticsearch, **extra: object) -> Elasticsearc
         options["basic_auth"] = (elasticsearch.username, password or "")
     if elasticsearch.ca_certs:
         options["ca_certs"] = config.certificates(elasticsearch.ca_certs, "elasticsearch.ca_certs")
-    return Elasticsearch(elasticsearch.url, **options)  # type: ignore[arg-type]
+    nodes = [url.strip() for url in elasticsearch.url.split(",")]
+    return Elasticsearch(nodes, **options)  # type: ignore[arg-type]
 
 
 def connect(elasticsearch: config.Elasticsearch, wait_s: float = 0.0, **extra: object) -> Elasticsearch:
