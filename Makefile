@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-bench/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench soak up down clean
+.PHONY: help install demo test lint bench soak fire up down clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,8 +36,18 @@ bench: $(INSTALLED) ## Measure the hot loops against their peers
 bench-%: $(INSTALLED) ## One of them: bench-ship, bench-stream, bench-sink, bench-e2e, bench-queries, …
 	$(BIN)/python -m benchmarks $* $(ARGS)
 
+bench-stream bench-sink: $(PEERS)
+
+$(PEERS): pyproject.toml
+	$(PYTHON) -m venv $(dir $@)
+	$(dir $@)bin/python -m pip install --quiet --disable-pip-version-check --editable '.[streams,sinks,bench]'
+	@touch $@
+
 soak: $(INSTALLED) ## Traffic for 15 minutes while everything is killed, frozen and restarted at random
 	$(BIN)/python -m tests.soak $(ARGS)
+
+fire: $(INSTALLED) ## A week of traces while 20 processes are killed at random: ARGS=--seed=7
+	$(BIN)/python -m pytest tests/system/test_fire.py --kills 20 -s $(ARGS)
 
 up: $(INSTALLED) ## Start Kafka and Elasticsearch for this machine
 	$(BIN)/tailrace up

@@ -6,20 +6,20 @@ where they are missing, older or different; one that a newer Tailrace put is lef
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import orjson
 from elasticsearch import ApiError, AuthorizationException, Elasticsearch
 
-from schemas.common import COMMON_PROPERTIES, KEYWORD
+from schemas.common import BOOLEAN, COMMON_PROPERTIES, DATE, FLOAT, KEYWORD, LONG
 from schemas.source import Source
 from tailrace import settings as config
 from tailrace.errors import ConfigError, Refused, TailraceError
 
 log = logging.getLogger("tailrace.sink")
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of what this module writes, so that an older sink beside a newer one does not put its own back."""
 
 PRIORITY = 500
@@ -44,6 +44,7 @@ def common_name(elasticsearch: config.Elasticsearch) -> str:
 
 def component(elasticsearch: config.Elasticsearch) -> dict[str, Any]:
     """The component template: settings, the common fields, and what becomes of fields that nobody declared."""
+    lifecycle = {} if elasticsearch.ilm_policy is None else {"index.lifecycle.name": elasticsearch.ilm_policy}
     return {
         "template": {
             "settings": {
@@ -54,6 +55,7 @@ def component(elasticsearch: config.Elasticsearch) -> dict[str, Any]:
                 "index.mapping.ignore_above": KEYWORD["ignore_above"],
                 "index.mapping.total_fields.limit": FIELD_LIMIT,
                 "index.mapping.total_fields.ignore_dynamic_beyond_limit": True,
+                **lifecycle,
             },
             "mappings": {
                 "date_detection": False,
@@ -92,12 +94,45 @@ def index_templates(elasticsearch: config.Elasticsearch, sources: Iterable[Sourc
     return found
 
 
-def install(client: Elasticsearch, elasticsearch: config.Elasticsearch, sources: Iterable[Source]) -> None:
+def summary_templates(elasticsearch: config.Elasticsearch, sources: Iterable[Source]) -> dict[str, dict[str, Any]]:
+    """Index templates by name: one for each family of documents that sum up a source's events, `<index>-<family>-YYYY.MM`.
+
+    These indices are hidden, so that a pattern such as `ezcast-*` finds each event once and nothing else. Their alias
+    `<index>-<family>` finds them all.
+    """
+    found = {}
+    for source in sources:
+        for family in source.families:
+            alias = f"{elasticsearch.index_prefix}{source.index}-{family}"
+            found[f"{elasticsearch.index_prefix}tailrace-{source.name}-{family}"] = {
+                "index_patterns": [f"{alias}-*"],
+                "priority": PRIORITY + len(alias) + 2,
+                "composed_of": [common_name(elasticsearch)],
+                "template": {
+                    "settings": {"index.hidden": True},
+                    "aliases": {alias: {"is_hidden": True}},
+                    "mappings": {"properties": _summary_properties(source, family)},
+                },
+            }
+    return found
+
+
+def _summary_properties(source: Source, family: str) -> dict[str, Any]:
+    if family == "sessions":
+        return {"client": KEYWORD, "end": DATE, "duration": FLOAT, "events": LONG, **source.session_properties}
+    views = source.views
+    assert views is not None
+    own = {name: source.properties[name] for name in (*views.identity, *views.beside, views.amount)}
+    day = {"type": "date", "format": "strict_date"}
+    return {"client": KEYWORD, "day": day, "viewed": BOOLEAN, **own, **source.session_properties}
+
+
+def install(client: Elasticsearch, elasticsearch: config.Elasticsearch, sources: Collection[Source]) -> None:
     """Put what differs. Raises Refused without the privilege, TailraceError for what Elasticsearch will not take."""
     common = common_name(elasticsearch)
     try:
         _put(client, f"/_component_template/{common}", "component_templates", "component_template", component(elasticsearch))
-        for name, body in index_templates(elasticsearch, sources).items():
+        for name, body in (index_templates(elasticsearch, sources) | summary_templates(elasticsearch, sources)).items():
             _put(client, f"/_index_template/{name}", "index_templates", "index_template", body)
     except AuthorizationException as error:
         raise Refused(
@@ -105,7 +140,8 @@ def install(client: Elasticsearch, elasticsearch: config.Elasticsearch, sources:
             "manage_index_templates"
         ) from None
     except ApiError as error:
-        raise TailraceError(f"Elasticsearch at {elasticsearch.url} cannot use an index template: {error}") from None
+        hint = "; leave elasticsearch.ilm_policy out, which this server does not know" if "index.lifecycle" in str(error) else ""
+        raise TailraceError(f"Elasticsearch at {elasticsearch.url} cannot use an index template: {error}{hint}") from None
 
 
 def _put(client: Elasticsearch, path: str, plural: str, singular: str, body: Mapping[str, Any]) -> None:

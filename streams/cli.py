@@ -4,15 +4,17 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Literal
 
 import click
 
-from tailrace import kafka, options
+from tailrace import kafka, kafka_access, options
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
 from tailrace.supervisor import Supervisor
 
-ROLES = ("parse", "sessionize")
+Role = Literal["parse", "sessionize"]
+ROLES: tuple[Role, ...] = ("parse", "sessionize")
 
 
 @click.command()
@@ -20,7 +22,7 @@ ROLES = ("parse", "sessionize")
 @options.sources
 @options.wait
 @options.pass_settings
-def stream(settings: Settings, role: str | None, source_names: tuple[str, ...], wait_s: float) -> None:
+def stream(settings: Settings, role: Role | None, source_names: tuple[str, ...], wait_s: float) -> None:
     """Parse, enrich and sessionize with Faust workers.
 
     With ROLE, `parse` or `sessionize`, one worker runs in this process; more of them, here or elsewhere, share the partitions.
@@ -31,7 +33,7 @@ def stream(settings: Settings, role: str | None, source_names: tuple[str, ...], 
         _run_both(names, wait_s)
         return
     sources = load_sources(settings, names)
-    kafka.ensure_topics(kafka.connect(settings.kafka, wait_s), settings.kafka, names)
+    kafka_access.require(kafka.connect(settings.kafka, wait_s), settings.kafka, role, names)
     # Faust takes a second to import, which neither --help nor the supervisor should cost.
     from streams import worker
 
@@ -45,6 +47,6 @@ def _run_both(names: Sequence[str], wait_s: float) -> None:
     if context.obj is not None:
         command += ["--config", str(context.obj)]
     chosen = [argument for name in names for argument in ("--source", name)]
-    commands = {role: [*command, "stream", role, *chosen, "--wait", f"{wait_s}s"] for role in ROLES}
+    commands: dict[str, list[str]] = {role: [*command, "stream", role, *chosen, "--wait", f"{wait_s}s"] for role in ROLES}
     with Supervisor(commands, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as children:
         children.run()

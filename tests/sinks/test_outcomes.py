@@ -18,6 +18,8 @@ from tests.sinks.test_bulk import OCTOBER_2016, SOURCE
         ("index", 200, "", "done"),
         ("index", 201, "", "done"),
         ("create", 409, "version_conflict_engine_exception", "done"),
+        ("delete", 404, "", "done"),
+        ("delete", 404, "index_not_found_exception", "done"),
         ("index", 409, "version_conflict_engine_exception", "older"),
         ("update", 409, "version_conflict_engine_exception", "again"),
         ("index", 429, "es_rejected_execution_exception", "again"),
@@ -84,6 +86,13 @@ def test_a_patch_waits_for_its_event_that_was_pushed_back() -> None:
     assert (found.again, found.dead) == ([0, 2], [])
     assert found.cause
     assert "429" in found.cause
+
+
+@pytest.mark.parametrize(("statuses", "broken"), [([500, 500], True), ([500, 429], False), ([500, 201], True), ([201, 201], False)])
+def test_a_server_that_only_fails_is_told(statuses: list[int], broken: bool) -> None:
+    operations = [operation("a"), operation("b")]
+    items = [item(one, status, "null_pointer_exception" if status > 201 else "") for one, status in zip(operations, statuses, strict=True)]
+    assert sort(operations, items).broken is broken
 
 
 def test_a_refusal_ends_it() -> None:
