@@ -109,6 +109,7 @@ class Stage:
 
     def documents(self) -> set[str]:
         pattern = f"{self.mark}{SOURCE}-*"
+        self.search.admin.cluster.health(wait_for_status="yellow")  # an index that has just been made cannot be asked yet
         self.search.admin.indices.refresh(index=pattern)
         return {hit["_id"] for hit in scan(self.search.admin, index=pattern)}
 
