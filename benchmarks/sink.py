@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from confluent_kafka import KafkaError, Producer, TopicPartition
+from elasticsearch import OrjsonSerializer
 
 from schemas.envelope import EventEnvelope, encode_event
 from schemas.source import Source, SourceSettings
@@ -96,7 +97,7 @@ class _TimedSink(Sink):
 
 
 def run_sink(settings: Settings, documents: int) -> Run:
-    client = search.connect(settings.elasticsearch)
+    client = search.connect(settings.elasticsearch, serializer=OrjsonSerializer())
     stop, settled = threading.Event(), threading.Event()
     sink = _TimedSink(settings, [source()], client)
 

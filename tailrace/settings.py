@@ -94,6 +94,7 @@ class Stream(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 
 class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     url: str = "http://127.0.0.1:9200"
+    """Of one node or, separated by commas, of several nodes of one cluster: one that does not answer is left out for a while."""
     index_prefix: str = ""
     username: str | None = None
     password: str | None = None
