@@ -8,13 +8,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
 
 import faust
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tailrace import kafka
 from tailrace.settings import Kafka
+from tailrace.stalls import Partition, Stalls
 
 log = logging.getLogger("tailrace.stream")
 
@@ -23,28 +23,6 @@ STUCK_S = 300.0
 REQUEST_S = 10.0
 EXIT_STUCK = 70
 """EX_SOFTWARE"""
-
-Partition = tuple[str, int]
-
-
-class Progress:
-    """When each partition that has work last moved."""
-
-    def __init__(self, stuck_s: float) -> None:
-        self._stuck_s = stuck_s
-        self._moved: dict[Partition, tuple[int, float]] = {}
-
-    def stuck(self, committed: Mapping[Partition, int], ends: Mapping[Partition, int], now: float) -> list[Partition]:
-        """The partitions with work left whose committed offset has not moved for `stuck_s` seconds."""
-        behind = {at: offset for at, offset in committed.items() if offset < ends[at]}
-        self._moved = {
-            at: self._moved[at] if at in self._moved and self._moved[at][0] == offset else (offset, now) for at, offset in behind.items()
-        }
-        return [at for at, (_, since) in self._moved.items() if now - since >= self._stuck_s]
-
-    def reset(self) -> None:
-        """Count from now: for the time in which nothing can be known, or nothing can be committed."""
-        self._moved.clear()
 
 
 class Watchdog(threading.Thread):
@@ -57,7 +35,7 @@ class Watchdog(threading.Thread):
         self._consumer = Consumer(kafka.client_config(settings, group_id=group, enable_auto_commit=False))
         self._app = app
         self._end = threading.Event()
-        self._progress = Progress(STUCK_S)
+        self._stalls = Stalls(STUCK_S)
         self._recovered: object = None
 
     def stop(self) -> None:
@@ -69,7 +47,7 @@ class Watchdog(threading.Thread):
             try:
                 stuck = self.look()
             except KafkaException:
-                self._progress.reset()  # an outage of Kafka is not our stall
+                self._stalls.reset()  # an outage of Kafka is not our stall
                 continue
             if stuck:
                 log.error("no progress for %.0f s although there is work on %s; ending, to be restarted", STUCK_S, stuck)
@@ -81,7 +59,7 @@ class Watchdog(threading.Thread):
         recovered = self._recovery()
         if recovered != self._recovered:
             self._recovered = recovered
-            self._progress.reset()
+            self._stalls.reset()
         changelogs = self._app.tables.changelog_topics
         assigned = [TopicPartition(*tp) for tp in self._app.consumer.assignment() if tp.topic not in changelogs]
         if not assigned:
@@ -91,7 +69,7 @@ class Watchdog(threading.Thread):
             at = found.topic, found.partition
             first, ends[at] = self._consumer.get_watermark_offsets(found, timeout=REQUEST_S)
             committed[at] = max(found.offset, first)  # negative: none; less than the first: it has been deleted since
-        return self._progress.stuck(committed, ends, time.monotonic())
+        return self._stalls.stuck(committed, ends, time.monotonic())
 
     def _recovery(self) -> object:
         """Changes while tables are being recovered."""
