@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from confluent_kafka import Message
 from elasticsearch import Elasticsearch
 
 from reports import disk, index, seals
@@ -21,8 +20,8 @@ from schemas.heartbeat import Seal
 from schemas.localtime import LocalClock
 from schemas.place import Place, is_file, split_key
 from schemas.source import Source
-from tailrace.dead import from_record
-from tailrace.kafka import topic
+from tailrace.kafka import dead_topics, topic
+from tailrace.letters import Letters, Position
 from tailrace.settings import Settings
 from tailrace.sources import load_source
 from tailrace.topics import TopicReader
@@ -62,14 +61,16 @@ class _Audit:
         self.settings, self.client, self.say = settings, client, say
         self.source = load_source(settings, name)
         self.indices = index.pattern(settings, name)
-        self.raw, self.dead, self.files = (
-            TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "dead", "files")
-        )
+        self.raw, self.files = (TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "files"))
+        self.dead = [
+            (TopicReader(settings.kafka, name), Letters(stages, payloads=False))
+            for name, stages in dead_topics(settings.kafka, name).items()
+        ]
         self.seals: dict[str, seals.Sealed] = {}
         """Of complete files, by file id."""
         self.parse = _parser(self.source)
         self.ledger = Ledger(self.parse)
-        self.no_place: set[tuple[str, int, int]] = set()
+        self.no_place: set[Position] = set()
         """Topic, partition and offset of raw records that no dead letter accounts for either."""
         self.problems: list[Named] = []
         self.counts: Counter[Problem] = Counter()
@@ -78,12 +79,13 @@ class _Audit:
         try:
             self.seals = seals.newest(self.files.records())
             files = list(self._read_disk())
-            for place, offset, value in self._placed(self.raw, "raw records"):
+            for place, offset, value in self._placed(self.raw, "raw records", self.no_place):
                 self.ledger.record(place, offset, value)
             self._read_index(settle_s)
         finally:
             self.raw.close()
-            self.dead.close()
+            for reader, _ in self.dead:
+                reader.close()
             self.files.close()
         audits = self._compare(files, allow_lag)
         self._name_events({audit.file: audit.path for audit in audits})
@@ -107,29 +109,29 @@ class _Audit:
             except OSError as error:
                 self._name(Named("unreadable", path=path, message=error.strerror))
 
-    def _placed(self, reader: TopicReader, what: str) -> Iterator[tuple[Place, int, bytes]]:
-        """Place, offset and value of a topic's records whose key names a place."""
+    def _placed(self, reader: TopicReader, what: str, no_place: set[Position] | None = None) -> Iterator[tuple[Place, int, bytes]]:
+        """Place, offset and value of a topic's records whose key names a place; the others are added to `no_place`."""
         for count, message in enumerate(reader.records()):
             if count % 10_000 == 0:
                 self.say(f"{self.source.name}: {count:,} of {reader.waiting:,} {what}…")
             try:
                 place, offset = split_key(message.key() or b"")
             except ValueError:
-                self._unplaced(reader, message)
+                if no_place is not None:
+                    no_place.add((message.topic(), message.partition(), message.offset()))
                 continue
             yield place, offset, message.value() or b""
 
-    def _unplaced(self, reader: TopicReader, message: Message) -> None:
-        """A raw record whose key names no place is accounted for by a dead letter that names the record."""
-        if reader is self.raw:
-            self.no_place.add((message.topic(), message.partition(), message.offset()))
-        else:
-            letter = from_record(message.key(), message.value(), message.headers())
-            self.no_place.discard((letter.topic, letter.partition, letter.offset))
-
     def _read_dead(self) -> None:
-        for place, offset, _ in self._placed(self.dead, "dead letters"):
-            self.ledger.dead_letter(place, offset)
+        """What the dead letters account for. One that was retried does not: its event is in the index, a dead letter again, or missing."""
+        self.ledger.dead.clear()
+        for reader, letters in self.dead:
+            for message in reader.records():
+                letters.take(self.source.name, message)
+            for letter in letters:
+                self.no_place -= letter.failed
+                if letter.state != "retried" and letter.place is not None:
+                    self.ledger.dead_letter(*letter.place)
 
     def _read_index(self, settle_s: float) -> None:
         index.refresh(self.client, self.indices)
@@ -174,9 +176,7 @@ class _Audit:
 
     def _compare(self, files: list[disk.DiskFile], allow_lag: bool) -> list[FileAudit]:
         fates = self.ledger.fates()
-        dead: dict[str, set[int]] = defaultdict(set)
-        for file, offset in self.ledger.dead:
-            dead[file].add(offset)
+        dead = self.ledger.buried()
         namesakes = Counter(found.head for found in files)
         audits, seen = [], set()
         for found in sorted(files, key=lambda file: -file.size):
@@ -184,8 +184,10 @@ class _Audit:
             if id in seen or (id not in self.ledger.accounts and disk.is_old(found.path, self.source.ignore_older_s)):
                 continue  # a copy, whole or in part; or left alone
             seen.add(id)
-            audits.append(self._audit_file(id, found, fates, dead[id]))
-        audits += [self._audit_file(id, None, fates, dead[id]) for id in (self.ledger.accounts.keys() | self.seals.keys()) - seen]
+            audits.append(self._audit_file(id, found, fates, dead.get(id, set())))
+        audits += [
+            self._audit_file(id, None, fates, dead.get(id, set())) for id in (self.ledger.accounts.keys() | self.seals.keys()) - seen
+        ]
         for audit in audits:
             lost = audit.missing + audit.double + audit.dead_letters_missing + audit.altered + audit.missing_bytes + audit.seals_broken
             audit.clean = not lost and (allow_lag or not audit.not_shipped_bytes)

@@ -115,6 +115,15 @@ class Ledger:
     def dead_letter(self, place: Place, offset: int) -> None:
         self.dead.add((place.file, offset))
 
+    def buried(self) -> dict[str, set[int]]:
+        """By file id, the offsets of dead letters that stand for something: not those whose event reached the index after all."""
+        arrived = {(event.file, event.offset) for event in self.owed() if event.fate in ("indexed", "double")} if self.dead else set()
+        found: dict[str, set[int]] = {}
+        for file, offset in self.dead:
+            if (file, offset) not in arrived or offset in self.accounts[file].dead_due:
+                found.setdefault(file, set()).add(offset)
+        return found
+
     def document(self, id: str, index: str) -> None:
         number = self._numbers.get(id)
         if number is None:

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-from tailrace import kafka, options
+from tailrace import generations, kafka, options
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
 from tailrace.supervisor import Supervisor
@@ -19,8 +19,9 @@ ROLES = ("parse", "sessionize")
 @click.argument("role", type=click.Choice(ROLES), required=False)
 @options.sources
 @options.wait
+@generations.option
 @options.pass_settings
-def stream(settings: Settings, role: str | None, source_names: tuple[str, ...], wait_s: float) -> None:
+def stream(settings: Settings, role: str | None, source_names: tuple[str, ...], wait_s: float, generation: str | None) -> None:
     """Parse, enrich and sessionize with Faust workers.
 
     With ROLE, `parse` or `sessionize`, one worker runs in this process; more of them, here or elsewhere, share the partitions.
@@ -28,10 +29,12 @@ def stream(settings: Settings, role: str | None, source_names: tuple[str, ...], 
     """
     names = options.chosen(settings, source_names)
     if role is None:
-        _run_both(names, wait_s)
+        _run_both(names, wait_s, generation)
         return
     sources = load_sources(settings, names)
-    kafka.ensure_topics(kafka.connect(settings.kafka, wait_s), settings.kafka, names)
+    admin = kafka.connect(settings.kafka, wait_s)
+    settings = generations.resolve(settings, generation)
+    kafka.ensure_topics(admin, settings.kafka, names)
     # Faust takes a second to import, which neither --help nor the supervisor should cost.
     from streams import worker
 
@@ -39,12 +42,14 @@ def stream(settings: Settings, role: str | None, source_names: tuple[str, ...], 
     worker.run(settings, lambda: build(settings, list(sources.values())))
 
 
-def _run_both(names: Sequence[str], wait_s: float) -> None:
+def _run_both(names: Sequence[str], wait_s: float, generation: str | None) -> None:
     context = click.get_current_context().find_root()
     command = [sys.executable, "-m", "tailrace.cli", "--log-level", context.params["log_level"]]
     if context.obj is not None:
         command += ["--config", str(context.obj)]
     chosen = [argument for name in names for argument in ("--source", name)]
+    if generation is not None:
+        chosen += ["--generation", generation]
     commands = {role: [*command, "stream", role, *chosen, "--wait", f"{wait_s}s"] for role in ROLES}
     with Supervisor(commands, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as children:
         children.run()

@@ -196,9 +196,8 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
     worker = Worker(settings, app)
     admin = kafka.connect(settings.kafka)
     for source in sources:
-        events, enriched, sessions, dead = (
-            kafka.topic(settings.kafka, source.name, kind) for kind in ("events", "enriched", "sessions", "dead")
-        )
+        events, enriched, sessions = (kafka.topic(settings.kafka, source.name, kind) for kind in ("events", "enriched", "sessions"))
+        dead = kafka.dead_topic(settings.kafka, source.name, "sessionize")
         table = make_table(app, source.name, len(admin.list_topics(events, timeout=10).topics[events].partitions))
         ensure_changelog(admin, settings.kafka, table, events)
         sessionizer = Sessionizer(source, Topics(enriched, sessions, dead))

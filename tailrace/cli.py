@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rewind": ("producers.files_cli", "rewind", "Send a file again from an offset on."),
     "stream": ("streams.cli", "stream", "Parse, enrich and sessionize with Faust workers."),
     "sink": ("sinks.cli", "sink", "Write events to Elasticsearch."),
+    "dead": ("tailrace.dead_cli", "dead", "List, show, retry and drop what could not be parsed or indexed."),
     "report": ("reports.cli", "report", "Answer questions from the index."),
     "audit": ("reports.audit_cli", "audit", "Prove that every record of every file arrived once."),
     "config": ("tailrace.config_cli", "config", "Check and show the configuration."),

@@ -46,6 +46,10 @@ class Kafka(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     sasl_password_file: str | None = None
     ssl_ca_location: str | None = None
 
+    def suffix(self, name: str) -> str:
+        """What a topic's kind and a group's role have appended: nothing, but for later generations (`tailrace.generations`)."""
+        return ""
+
 
 class Ship(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """`tailrace ship`. A running one takes the rates and the log level anew at SIGHUP."""
@@ -93,6 +97,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     """Folder of checkpoints and tables."""
     host: str | None = None
     """Name of this host in keys and documents; the system's own by default."""
+    max_dead_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    """Parse and sink stop where more than this share of what they last read became dead letters (see `tailrace.dead_share`); 1: never."""
     kafka: Kafka = Kafka()
     ship: Ship = Ship()
     elasticsearch: Elasticsearch = Elasticsearch()
