@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench up down clean
+.PHONY: help install demo test lint bench soak up down clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: $(INSTALLED) ## Measure the hot loops against their peers
 
 bench-%: $(INSTALLED) ## One of them: bench-ship, bench-stream, bench-sink, bench-e2e, bench-queries, …
 	$(BIN)/python -m benchmarks $* $(ARGS)
+
+soak: $(INSTALLED) ## Traffic for 15 minutes while everything is killed, frozen and restarted at random
+	$(BIN)/python -m tests.soak $(ARGS)
 
 up: $(INSTALLED) ## Start Kafka and Elasticsearch for this machine
 	$(BIN)/tailrace up

@@ -251,7 +251,7 @@ def _records(settings: Settings) -> Iterator[tuple[bytes | None, bytes]]:
 
 
 @contextmanager
-def _own(configured: Settings, folder: str) -> Iterator[Settings]:
+def own(configured: Settings, folder: str) -> Iterator[Settings]:
     """Settings with topics and a state folder of their own."""
     name = uuid.uuid4().hex[:8]
     own = msgspec.structs.replace(configured.kafka, topic_prefix=f"bench-{name}-")
@@ -303,7 +303,7 @@ def main(argv: list[str] | None = None) -> None:
         runs: dict[str, list[Run]] = {name: [] for name in programs}
         for _ in range(options.runs):
             for name, (measure, expected) in programs.items():
-                with _own(load(), folder) as settings:
+                with own(load(), folder) as settings:
                     runs[name].append(measure(settings, path, expected))
                     found = sum(1 for _ in _records(settings))
                     assert found == expected, f"{name}: {found} of {expected} records are on the topic"
@@ -318,7 +318,7 @@ def main(argv: list[str] | None = None) -> None:
 def _killed(starts: dict[str, tuple[Any, int]], path: Path, folder: str, at: int) -> dict[str, Killed]:
     found = {}
     for name, (start, expected) in starts.items():
-        with _own(load(), folder) as settings:
+        with own(load(), folder) as settings:
             found[name] = kill(start, settings, path, at, expected)
     return found
 

@@ -136,12 +136,15 @@ class _Log:
         return record
 
 
-def day(seed: int, readers: int = 260) -> list[Line]:
-    """The lines of the event log in the order of their arrival."""
+READERS = 260
+
+
+def day(seed: int, crowd: int = 1) -> list[Line]:
+    """The lines of the event log in the order of their arrival; of `crowd` times as many readers."""
     random = Random(f"dataone {seed}")
     shelf = _datasets(random)
     log = _Log(random)
-    for _ in range(readers):
+    for _ in range(READERS * crowd):
         _read(log, _reader(random), shelf, random.choice((1, 2, 3, 5)))
     for address, agent in _ROBOTS:
         _crawl(log, Client(address, agent), shelf)

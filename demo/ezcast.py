@@ -220,12 +220,15 @@ def local(day: date, hour: float) -> float:
     return midnight.timestamp() + hour * 3600
 
 
-def day(seed: int, students: int = 120) -> list[Line]:
-    """The traces of `DAY` and the first hours of the next, in the order of writing."""
+STUDENTS = 120
+
+
+def day(seed: int, crowd: int = 1) -> list[Line]:
+    """The traces of `DAY` and the first hours of the next, in the order of writing; of `crowd` times as many students."""
     random = Random(f"ezcast {seed}")
     shelf = lectures(random)
     lines: list[Line] = []
-    for person in people(random, students):
+    for person in people(random, STUDENTS * crowd):
         for _ in range(random.choice((1, 1, 2))):
             hour = random.choices(list(HOURS), list(HOURS.values()))[0] + random.random()
             lines += _study(Visit(random, person, local(DAY, hour), _favourite(random, shelf)))

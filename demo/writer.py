@@ -141,11 +141,12 @@ def _rotations(lines: list[Line]) -> set[int]:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--seconds", type=click.FloatRange(min=1), default=30.0, show_default=True, help="A day takes so long.")
-def main(folder: Path, seed: int, seconds: float) -> None:
+@click.option("--crowd", type=click.IntRange(min=1), default=1, show_default=True, help="So many times as many people.")
+def main(folder: Path, seed: int, seconds: float, crowd: int) -> None:
     """Write a day of EZCast traces and DataONE events, and the older files, into FOLDER."""
     if (folder / LEDGER).exists():
         raise click.ClickException(f"{folder} was written to before: a second time would make every line double")
-    older, today = ezcast.older(seed), in_order([*ezcast.day(seed), *dataone.day(seed)])
+    older, today = ezcast.older(seed), in_order([*ezcast.day(seed, crowd), *dataone.day(seed, crowd)])
     ledger = Ledger(planned=sum(line.records for line in [*older, *today]))
     random = Random(f"writer {seed}")
     logs = Logs(folder, ledger, random)

@@ -32,9 +32,9 @@ def find(settings: SourceSettings) -> list[Found]:
             continue
         if stat.S_ISREG(status.st_mode):
             inode = (status.st_dev, status.st_ino)
-            found.setdefault(inode, Found(os.path.abspath(path), inode, status.st_size, status.st_mtime_ns))
+            found.setdefault(inode, Found(path, inode, status.st_size, status.st_mtime_ns))
     return list(found.values())
 
 
 def _expand(patterns: Iterable[str]) -> set[str]:
-    return {path for pattern in patterns for path in glob.iglob(pattern, recursive=True)}
+    return {path for pattern in patterns for path in glob.iglob(os.path.abspath(pattern), recursive=True)}

@@ -1,15 +1,11 @@
-"""What a producer says every few seconds: how far it has come with each file, and before when all of them are shipped."""
+"""What a producer says every few seconds: how far it has come with the files that changed, and before when all are shipped."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Set
 
 from producers.registry import TailedFile
 from schemas.heartbeat import Heartbeat, HostBeat, encode, heartbeat_key, host_key
 from schemas.watermark import advance, shipped_by_host
-
-QUIET_MS = 86_400_000
-"""A file that has not been written for so long is reported when its numbers change and at the end only: an archive of
-thousands of old files need not be repeated every few seconds."""
 
 
 def now_ms() -> int:
@@ -17,44 +13,47 @@ def now_ms() -> int:
 
 
 class Heart:
-    """Of one producer, for one source. Each beat is records of the topic `<source>.files`."""
+    """Of one producer, for one source. Each beat is records of the topic `<source>.files`.
+
+    The topic keeps what was said last of each file, so a file of which nothing changed is not told again, and costs nothing.
+    """
 
     def __init__(self, host: str) -> None:
         self._host = host
+        self._files: set[TailedFile] = set()
+        self._behind: set[TailedFile] = set()
+        """Files of which something was not shipped at the last beat."""
         self.shipped_ms = 0
         """Everything that stood in the files at this time is shipped."""
 
-    def beat(
-        self, files: Iterable[TailedFile], *, looked_ms: int, unreadable: int, everything: bool, stopped: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Key and value of what is due, which is then taken as said. `looked_ms`: when the files were looked for last.
+    def beat(self, touched: Set[TailedFile], *, looked_ms: int, unreadable: int, stopped: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Key and value of what is due; each is taken as said when the next is asked for.
 
-        With `everything`, quiet files too.
+        `touched`: files of which something may have changed since the last beat. `looked_ms`: when the files were looked for last.
         """
         told_ms = now_ms()
-        files = list(files)
-        for tailed in files:
-            _pass_marks(tailed, looked_ms)
+        self._files.update(touched)
+        for tailed in touched:
             beat = heartbeat(tailed, told_ms)
-            if everything or told_ms - beat.mtime_ms < QUIET_MS or tailed.reported != _numbers(beat):
-                tailed.reported = _numbers(beat)
+            if tailed.reported != _numbers(beat):
                 yield heartbeat_key(tailed.place), encode(beat)
-        unreadable += sum(bool(tailed.failed) for tailed in files)
-        marks = (tailed.mark for tailed in files)
-        self.shipped_ms = shipped_by_host(looked_ms, marks, unreadable=unreadable, before_ms=self.shipped_ms)
-        yield (
-            host_key(self._host),
-            encode(
-                HostBeat(
-                    host=self._host,
-                    files=len(files),
-                    unreadable=unreadable,
-                    shipped_ms=self.shipped_ms,
-                    stopped=stopped,
-                    time_ms=told_ms,
-                )
-            ),
+                tailed.reported = _numbers(beat)
+        self._behind |= touched
+        for tailed in self._behind:
+            _pass_marks(tailed, looked_ms)
+        self._behind = {tailed for tailed in self._behind if tailed.mark.shipped_ms != looked_ms}
+        failed = sum(bool(tailed.failed) for tailed in self._behind)
+        marks = (tailed.mark for tailed in self._behind)
+        self.shipped_ms = shipped_by_host(looked_ms, marks, unreadable=unreadable + failed, before_ms=self.shipped_ms)
+        host = HostBeat(
+            host=self._host,
+            files=len(self._files),
+            unreadable=unreadable + failed,
+            shipped_ms=self.shipped_ms,
+            stopped=stopped,
+            time_ms=told_ms,
         )
+        yield host_key(self._host), encode(host)
 
 
 def heartbeat(tailed: TailedFile, told_ms: int) -> Heartbeat:

@@ -162,14 +162,16 @@ class Publisher:
         self._send_dead(topic(self._kafka, source, "dead"), letter, batch)
         return batch
 
-    def send_heartbeats(self, source: str, heartbeats: Iterable[tuple[bytes, bytes]]) -> None:
-        """Keys and values. Heartbeats that find no room are left out: others follow."""
+    def send_heartbeats(self, source: str, heartbeats: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Keys and values. False where the queue has no room for the rest of them, which is not taken from the iterable."""
         name = topic(self._kafka, source, "files")
         try:
             for raw_key, value in heartbeats:
                 self._producer.produce(name, value, raw_key)
         except BufferError:
             log.debug("no room for heartbeats")
+            return False
+        return True
 
     def poll(self, timeout_s: float) -> None:
         """Serve delivery reports, waiting up to `timeout_s` for one. Raises what `check` raises."""

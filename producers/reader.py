@@ -100,6 +100,11 @@ class Reader:
         return self.position if self._packed_consumed is None else self._packed_consumed
 
     @property
+    def is_packed(self) -> bool:
+        """Whether the file was compressed when it was read last."""
+        return self._packed_consumed is not None
+
+    @property
     def is_open(self) -> bool:
         return self._content is not None
 

@@ -61,6 +61,8 @@ class TailedFile:
     """Its inode holds other content now; only deliveries are waited for."""
     finished: bool = False
     """Nothing more is to be read from it."""
+    changed: bool = False
+    """A scan saw that it did since it was opened last."""
     failed: str = ""
     """Why it cannot be read at the moment."""
     grown_s: float = 0.0
@@ -124,12 +126,18 @@ class Registry:
         self._ignored: dict[tuple[str, Inode], Found] = {}
         """Files that are too old, as they were when they were looked at."""
         self._room = MAX_OPEN
+        self._changed: list[TailedFile] = []
         self.unreadable: dict[str, str] = {}
         """Paths that could not be opened at the last scan, and why."""
 
     @property
     def files(self) -> Iterable[TailedFile]:
         return self._tracked.values()
+
+    def take_changed(self) -> list[TailedFile]:
+        """Files that are new, gone or back, or that changed since this was asked last."""
+        changed, self._changed = self._changed, []
+        return changed
 
     def copies(self, source: Source) -> Iterator[tuple[Found, TailedFile]]:
         """Files that hold what a followed one holds, with that one."""
@@ -150,12 +158,15 @@ class Registry:
             present.add(at)
             tailed = self._inodes.get(at)
             if tailed is not None:
-                tailed.found, tailed.gone = file, False
+                if tailed.gone or tailed.found != file:
+                    tailed.found, tailed.gone, tailed.changed = file, False, True
+                    self._changed.append(tailed)
             elif self._ignored.get(at) != file and not self._still_a_copy(at, file):
                 self._identify(source, file, heads_may_be_torn)
         for at, tailed in self._inodes.items():
             if at[0] == source.name and at not in present and not tailed.gone:
                 tailed.gone = True
+                self._changed.append(tailed)
                 log.info("%s is gone: its rest is read from the open file", tailed.found.path)
         for seen in (self._copies, self._ignored):
             for at in [at for at in seen if at[0] == source.name and at not in present]:
@@ -248,6 +259,7 @@ class Registry:
         self._inodes[tailed.source.name, file.inode] = tailed
         self._copies.pop((tailed.source.name, file.inode), None)
         tailed.found, tailed.gone, tailed.replaced, tailed.finished = file, False, False, False
+        self._changed.append(tailed)
         self._room -= not tailed.reader.is_open
         tailed.reader.open(content)
         if self._room < 0:

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from producers import content
@@ -79,8 +79,10 @@ def _version(found: Found) -> _Version:
 class Sealer:
     """Call `look` now and then and `step` as often as there is time; complete files get their `sealed`."""
 
-    def __init__(self, after_s: float) -> None:
+    def __init__(self, after_s: float, changed: Callable[[TailedFile], None]) -> None:
+        """`changed` is told of files that got a seal or lost theirs."""
         self.after_s = after_s
+        self._changed = changed
         self._waiting: dict[TailedFile, None] = {}
         """In order; a dictionary, since with thousands of files each is looked up at each look."""
         self._work: _Work | None = None
@@ -98,6 +100,7 @@ class Sealer:
         for tailed in present:
             if tailed.sealed and tailed.reader.position != tailed.sealed.bytes:
                 tailed.sealed = None
+                self._changed(tailed)
             if complete(tailed.found.mtime_ns) and self._is_shipped(tailed):
                 self._waiting[tailed] = None
 
@@ -144,6 +147,7 @@ class Sealer:
         if seal is None:
             self._refused.add(_version(work.found))
         else:
+            self._changed(work.tailed)
             log.info("%s is complete: %d lines, %d bytes, SHA-256 %s", work.found.path, seal.lines, seal.bytes, seal.hash)
 
     def close(self) -> None:

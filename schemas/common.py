@@ -45,6 +45,16 @@ GEOIP_PROPERTIES: Mapping = {
 }
 """What `streams.geography` writes; Logstash's names, with the `.keyword` that its users' queries name."""
 
+USER_AGENT_PROPERTIES: Mapping = {
+    "properties": {
+        "name": KEYWORD,
+        "version": KEYWORD,
+        "os": {"properties": {"name": KEYWORD, "version": KEYWORD}},
+        "device": {"properties": {"name": KEYWORD}},
+    }
+}
+"""What `streams.browsers` writes under `user_agent`, in the words of the Elastic Common Schema."""
+
 COMMON_PROPERTIES: Mapping = {
     "@timestamp": DATE,
     "tags": KEYWORD,

@@ -6,7 +6,7 @@ A document holds the record's fields under their own names, typed as `types` say
 
 import csv
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import msgspec
 
 from schemas import framing
 from schemas.address import canonical_address
-from schemas.common import BOOLEAN, COMMON_PROPERTIES, DATE, IP, KEYWORD, LONG, TEXT, Mapping
+from schemas.common import BOOLEAN, COMMON_PROPERTIES, DATE, IP, KEYWORD, LONG, TEXT, USER_AGENT_PROPERTIES, Mapping
 from schemas.event import Dead, Document, Event, Parsed
 from schemas.localtime import LocalClock
 from schemas.place import Place
@@ -62,20 +62,27 @@ def source(name: str, settings: SourceSettings) -> Source:
     split, fields = _splitter(settings)
     _check_names(settings, fields)
     types: dict[str, FieldType] = {**dict.fromkeys(fields or (), "keyword"), **settings.types}
+    details = settings.user_agent_details and settings.user_agent is not None and "user_agent" not in {settings.user_agent, *types}
+    reserved = COMMON_PROPERTIES.keys() | ({"user_agent"} if details else set())
     return Source(
         name=name,
         settings=settings,
         index=settings.index or name,
-        parse=_parser(name, settings, split),
-        properties={field: _MAPPINGS[kind] for field, kind in types.items()},
+        parse=_parser(name, settings, split, reserved),
+        properties={field: _MAPPINGS[kind] for field, kind in types.items()} | ({"user_agent": USER_AGENT_PROPERTIES} if details else {}),
         record_start=_record_start(settings.record_start),
         sessions=bool(settings.client),
         address_field=settings.address,
         user_agent_field=settings.user_agent,
+        user_agent_details=details,
+        client_of=lambda document: _client(document, settings.client),
+        person_fields=tuple(settings.client),
     )
 
 
-def _parser(name: str, settings: SourceSettings, split: Split) -> Callable[[bytes, Place, int, LocalClock | None], Parsed]:
+def _parser(
+    name: str, settings: SourceSettings, split: Split, reserved: Set[str]
+) -> Callable[[bytes, Place, int, LocalClock | None], Parsed]:
     try:
         read_time = reader(settings.time_format, settings.timezone)
     except ValueError as error:
@@ -92,7 +99,7 @@ def _parser(name: str, settings: SourceSettings, split: Split) -> Callable[[byte
             if time is None:
                 return [Dead("invalid_time", f"{settings.time} is no time of the format {settings.time_format}", value, offset)]
         problems: list[str] = []
-        _leave_out_reserved(record, problems)
+        _leave_out(reserved, record, problems)
         client = _client(record, settings.client)
         kind = _as_text(record.get(settings.kind)) if settings.kind else name
         id_ = _id(record, settings.id, problems) or f"{place.file}-{offset}"
@@ -208,8 +215,8 @@ def _storable(value: Any, depth: int = 20) -> Any:
 # What the fields mean.
 
 
-def _leave_out_reserved(record: Document, problems: list[str]) -> None:
-    for field in COMMON_PROPERTIES.keys() & record.keys():
+def _leave_out(reserved: Set[str], record: Document, problems: list[str]) -> None:
+    for field in reserved & record.keys():
         del record[field]
         problems.append(f"{field}:reserved_name")
 

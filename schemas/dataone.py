@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
+from schemas import counter
 from schemas.address import canonical_address
-from schemas.common import BOOLEAN, COMMON_PROPERTIES, DATE, IP, KEYWORD, LONG, Mapping, text_and
+from schemas.common import BOOLEAN, COMMON_PROPERTIES, DATE, IP, KEYWORD, LONG, USER_AGENT_PROPERTIES, Mapping, text_and
 from schemas.event import Dead, Document, Event, Parsed
 from schemas.localtime import LocalClock
 from schemas.place import Place
@@ -52,8 +53,13 @@ PROPERTIES: Mapping = {
     "isRepeatVisit": BOOLEAN,
     "_version_": LONG,
     "beat": {"properties": {"name": KEYWORD, "hostname": text_and("keyword"), "version": KEYWORD}},
+    "user_agent": USER_AGENT_PROPERTIES,
+    "counter": counter.PROPERTIES,
 }
 """`id` is text as in the index that DataONE's clients were written for; `eventId` is its exact twin."""
+
+NOBODY = frozenset({"", "public", "authenticatedUser", "verifiedUser"})
+"""Subjects that are no person's."""
 
 LISTS = frozenset({"readPermission", "portalIdentifier"})
 LONGEST_ID_BYTES = 512
@@ -64,7 +70,7 @@ MOST_PROBLEMS = 100
 """A document lists no more, so that a hostile line cannot swell into one that no topic takes."""
 
 _RESERVED = frozenset(
-    {*COMMON_PROPERTIES, "beat", "eventId"}
+    {*COMMON_PROPERTIES, "beat", "eventId", "user_agent", "counter"}
     # Elasticsearch's own, which it refuses in a document.
     | {"_id", "_index", "_source", "_routing", "_field_names", "_ignored", "_ignored_source", "_nested_path", "_seq_no", "_version"}
     | {"_primary_term", "_tier", "_type", "_doc_count", "_feature", "_inference_fields", "_data_stream_timestamp"}
@@ -99,7 +105,12 @@ def source(name: str, settings: SourceSettings) -> Source:
         session_kinds=frozenset({"read"}),
         address_field="ipAddress",
         user_agent_field="userAgent",
+        user_agent_details=settings.user_agent_details,
         subject_field="subject",
+        client_of=_client_of,
+        person_fields=("subject",),
+        nobody=NOBODY,
+        counter_kinds=frozenset({"read"}),
         version_field="_version_",
     )
 
@@ -175,6 +186,11 @@ def _stamp(record: Document, tags: list[str], problems: list[str]) -> int | None
     else:
         problems.append("dateLogged:missing")
     return None
+
+
+def _client_of(document: Document) -> str | None:
+    address = document.get("ipAddress")
+    return canonical_address(address) if isinstance(address, str) else None
 
 
 def _client(record: Document, problems: list[str]) -> str | None:

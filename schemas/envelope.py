@@ -2,7 +2,7 @@
 
 No registry is needed: a reader finds the writer's schema by its 64-bit Rabin fingerprint (Avro 1.11, "Single object
 encoding") among the `.avsc` files here and the older versions in `avro/older/`. The document travels as bytes because
-that is what makes it cheap: an envelope costs 3.6 us to encode, a typed record of 60 nullable fields 34 us.
+that is what makes it cheap: an envelope costs 2 us to encode, a typed record of 60 nullable fields 34 us.
 """
 
 import io
@@ -10,8 +10,11 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+import msgspec
+from fastavro import parse_schema, schemaless_reader
 from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+from schemas.codec import compile_reader, compile_writer
 
 _FOLDER = Path(__file__).parent / "avro"
 _MARK = b"\xc3\x01"
@@ -72,32 +75,29 @@ def _plain(schema: Any) -> Any:
 class _Record:
     """One of our record types: its newest schema for writing, every version ever written for reading."""
 
-    def __init__(self, shape: type, name: str, folder: Path) -> None:
+    def __init__(self, shape: type, name: str, folder: Path, repeated: tuple[str, ...] = ()) -> None:
         self.shape = shape
         versions = [json.loads(file.read_text()) for file in (folder / f"{name}.avsc", *sorted((folder / "older").glob(f"{name}-*.avsc")))]
-        self.writers = {_fingerprint(schema): parse_schema(_plain(schema)) for schema in versions}
-        mark, self.newest = next(iter(self.writers.items()))
-        self.header = _MARK + mark
+        self.writers = {_MARK + _fingerprint(schema): parse_schema(_plain(schema)) for schema in versions}
+        self.header, self.newest = next(iter(self.writers.items()))
+        self.write = compile_writer(self.newest, self.header, repeated)
+        self.read = compile_reader(self.newest, _HEADER_BYTES)
 
     def encode(self, record: Any) -> bytes:
-        out = io.BytesIO()
-        out.write(self.header)
-        schemaless_writer(out, self.newest, record._asdict())
-        return out.getvalue()
+        return self.write(*record)
 
 
 def _fingerprint(schema: Any) -> bytes:
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
-_RECORDS = [
-    _Record(EventEnvelope, "event", _FOLDER),
-    _Record(Patch, "patch", _FOLDER),
-    _Record(SessionSummary, "session", _FOLDER),
-    _Record(Summary, "summary", _FOLDER),
-]
-_READERS = {_MARK + mark: (writer, record.newest, record.shape) for record in _RECORDS for mark, writer in record.writers.items()}
+_EVENT = _Record(EventEnvelope, "event", _FOLDER, repeated=("client", "kind", "session", "origin"))
+_RECORDS = [_EVENT, _Record(Patch, "patch", _FOLDER), _Record(SessionSummary, "session", _FOLDER), _Record(Summary, "summary", _FOLDER)]
+_READERS = {record.header: record for record in _RECORDS}
+_WRITERS = {header: (schema, record) for record in _RECORDS for header, schema in record.writers.items()}
 encode_event, encode_patch, encode_session, encode_summary = (record.encode for record in _RECORDS)
+event_bytes = _EVENT.write
+"""`encode_event` of the fields of an EventEnvelope, one by one: 0.7 us less."""
 
 
 def decode(data: bytes) -> EventEnvelope | Patch | SessionSummary | Summary:
@@ -105,14 +105,70 @@ def decode(data: bytes) -> EventEnvelope | Patch | SessionSummary | Summary:
 
     Raises ValueError for bytes that are not ours, and for a fingerprint that no `.avsc` file here has.
     """
-    found = _READERS.get(data[:_HEADER_BYTES])
+    record = _READERS.get(data[:_HEADER_BYTES])
+    if record is None:
+        return _decode_older(data)
+    try:
+        return record.shape(*record.read(data))  # type: ignore[no-any-return]
+    except (IndexError, ValueError) as error:
+        raise ValueError(f"damaged Avro value: {error!r}") from error
+
+
+def _decode_older(data: bytes) -> EventEnvelope | Patch | SessionSummary | Summary:
+    found = _WRITERS.get(data[:_HEADER_BYTES])
     if found is None:
         raise ValueError(f"no schema for a value that begins with {data[:_HEADER_BYTES].hex()}")
-    writer, reader, shape = found
+    writer, record = found
     try:
-        body = schemaless_reader(io.BytesIO(data[_HEADER_BYTES:]), writer, None if writer is reader else reader)
+        body = schemaless_reader(io.BytesIO(data[_HEADER_BYTES:]), writer, record.newest)
     except Exception as error:  # fastavro has no error type of its own: IndexError, EOFError, struct.error, KeyError
         raise ValueError(f"damaged Avro value: {error!r}") from error
-    if writer is reader:  # the values come in the order of the fields, which saves 1 us of 8
-        return shape(*body.values())  # type: ignore[no-any-return]
-    return shape(**body)  # type: ignore[no-any-return]
+    return record.shape(**body)  # type: ignore[no-any-return]
+
+
+class OpenEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event before it has a session: what decides the session, and the bytes that stay as they are."""
+
+    data: bytes
+    id: str
+    time: int | None
+    client: str | None
+    kind: str
+    session_begin: int
+    """Where its session stands in `data`, with `late` behind it."""
+    document_begin: int
+    document: bytes
+    origin: int | None
+
+    def enriched(self, session: int | None, late: bool) -> bytes:
+        """The event with its session, encoded."""
+        return self.data[: self.session_begin] + _session_and_late(session, late) + self.data[self.document_begin :]
+
+
+def _fields(record: _Record, *names: str) -> Any:
+    """The part of a schema that is these fields, which must stand side by side."""
+    fields = record.newest["fields"]
+    part = [field for field in fields if field["name"] in names]
+    first = fields.index(part[0])
+    assert part == fields[first : first + len(names)], f"{names} do not stand side by side"
+    return {"fields": part}
+
+
+_session_and_late = compile_writer(_fields(_EVENT, "session", "late"), b"", ("session",))
+assert _fields(_EVENT, "late", "document")
+_open = compile_reader(
+    _EVENT.newest, _HEADER_BYTES, ("id", "time", "client", "kind", "session.begin", "document.begin", "document", "origin")
+)
+
+
+def open_event(data: bytes) -> OpenEvent:
+    """An event of `<source>.events`. Raises ValueError as `decode` does, and for records that are no event."""
+    if data[:_HEADER_BYTES] != _EVENT.header:
+        event = decode(data)
+        if not isinstance(event, EventEnvelope):
+            raise ValueError(f"a {type(event).__name__} where events are expected")
+        data = encode_event(event)  # as today's version
+    try:
+        return OpenEvent(data, *_open(data))
+    except (IndexError, ValueError) as error:
+        raise ValueError(f"damaged Avro value: {error!r}") from error

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from schemas.event import Parsed
+from schemas.event import Document, Parsed
 from schemas.localtime import LocalClock
 from schemas.place import Place
 
@@ -68,6 +68,9 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     """Path of a list of regular expressions of programs: tag machine_ua."""
     robot_user_agents: str | None = None
     """Path of a list of regular expressions of robots: tag robot_ua."""
+    user_agent_details: bool = True
+    """Browser, system and device of the agent as `user_agent.name`, `user_agent.os.name`, `user_agent.device.name`. EZCast's lines say
+    the first two themselves, so its documents have no such object; nor has a source with a field `user_agent` of its own."""
     user_agent_case: Literal["sensitive", "insensitive"] = "sensitive"
     machine_wins: bool = False
     """True: an agent on both lists is tagged machine_ua only, which the full COUNTER robot list needs."""
@@ -77,6 +80,11 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     """Path of a MaxMind City database."""
     geoip_asn: str | None = None
     """Path of a MaxMind ASN database."""
+
+    pseudonymize: bool = False
+    """Addresses, logins and clients become pseudonyms under the key TAILRACE_HASH_KEY or `hash_key_file`; geography ends at the region."""
+    personal_fields: list[str] = []
+    """Further fields that name people, for `pseudonymize`."""
 
     session_gap: str = "60m"
     """Events of one client at most this far apart belong to one session."""
@@ -117,6 +125,13 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
 ParseRecord = Callable[[bytes, Place, int, LocalClock | None], Parsed]
 """parse(value, place, offset, clock): the events and dead letters of one raw record. Never raises on input."""
 
+ClientOf = Callable[[Document], str | None]
+"""Who, for sessions, as the source's parser says it, from the document alone; None where it names nobody."""
+
+
+def _nobody(document: Document) -> None:
+    return None
+
 
 @dataclass(frozen=True)
 class Source:
@@ -143,9 +158,18 @@ class Source:
     user_agent_field: str | None = None
     user_agent_expected: bool = True
     """True: every event ought to carry an agent, so one without it is matched as an empty agent. False: it is not matched."""
+    user_agent_details: bool = False
+    """True: the object `user_agent` says what the agent does."""
     subject_field: str | None = None
     version_field: str | None = None
     """The field, an integer, that says which of several records of one event is the newest."""
+    client_of: ClientOf = _nobody
+    person_fields: tuple[str, ...] = ()
+    """Fields besides the address that name people."""
+    nobody: frozenset[str] = frozenset()
+    """Values of those fields that name nobody."""
+    counter_kinds: frozenset[str] = frozenset()
+    """Kinds of events that are accesses in COUNTER's sense and get the object `counter`."""
     client_class: bool = False
     """True: addresses are classed as own, private or public (field `client_class`), and `own_networks` tags nothing: a campus's
     own people are its audience, where DataONE's own hosts are noise."""

@@ -83,6 +83,7 @@ class Sink:
             group_id=kafka.group(settings.kafka, "sink"),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            enable_partition_eof=True,
             partition_assignment_strategy="range",
             session_timeout_ms=SESSION_TIMEOUT_MS,
             queued_max_messages_kbytes=32 * 1024,
@@ -120,6 +121,9 @@ class Sink:
         """Splice records and hand full batches to their lanes. The hot loop; two thirds of its price are `decode`."""
         lane_of, splicers = self._lane_of, self._splicers
         for record in records:
+            if record.error() is not None and record.error().code() == KafkaError._PARTITION_EOF:
+                self._at_end(record)
+                continue
             if record.error() is not None:
                 log.warning("Kafka: %s", record.error().str())
                 self._on_error(record.error())
@@ -146,6 +150,12 @@ class Sink:
             batch.positions[partition] = record.offset() + 1
             if batch.full:
                 lane.submit()
+
+    def _at_end(self, end: Any) -> None:
+        """Settle what follows the last record: a transaction ends with a marker, which takes an offset and is no record."""
+        partition = end.topic(), end.partition()
+        if partition in self._lane_of:
+            self._lane_of[partition].filling.positions[partition] = end.offset()
 
     def _submit_few(self) -> None:
         """Send what has gathered in a lane that has nothing else to do."""

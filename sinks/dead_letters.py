@@ -81,7 +81,10 @@ def _origin(record: Record) -> tuple[bytes, bytes]:
     except ValueError:
         return record.key() or b"", value
     if isinstance(envelope, Patch):
-        return record.key() or b"", msgspec.json.encode(envelope._asdict())
+        said = {name: value for name, value in envelope._asdict().items() if value is not None}
+        if envelope.fields is not None:
+            said["fields"] = msgspec.Raw(envelope.fields)
+        return record.key() or b"", msgspec.json.encode(said)
     if isinstance(envelope, EventEnvelope):
         return _place_key(envelope.document) or record.key() or b"", envelope.document
     return record.key() or b"", value

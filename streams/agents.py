@@ -20,7 +20,13 @@ class Agents:
     """
 
     def __init__(self, patterns: list[re.Pattern[str]]) -> None:
+        self._patterns = patterns
         self._searches = [pattern.search for pattern in patterns]
+
+    @property
+    def patterns(self) -> list[tuple[str, int]]:
+        """The regular expressions with their flags."""
+        return [(pattern.pattern, pattern.flags) for pattern in self._patterns]
 
     def __contains__(self, agent: str) -> bool:
         agent = agent[:LONGEST]

@@ -42,7 +42,7 @@ def make_app(settings: config.Settings, role: str, **faust_settings: Any) -> fau
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_session_timeout=SESSION_TIMEOUT_S,
         broker_heartbeat_interval=SESSION_TIMEOUT_S / 4,
-        table_standby_replicas=0,
+        table_standby_replicas=settings.stream.standby_replicas,
         stream_recovery_delay=0.0,
         topic_allow_declare=False,
         topic_disable_leader=True,

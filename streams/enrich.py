@@ -1,144 +1,116 @@
-"""What lists and databases know about an event's address, user agent and subject: tags, geography, class of client.
+"""What lists, databases and the key add to an event, and what privacy takes away: the last step before `<source>.events`."""
 
-The lists are files that `SourceSettings` names; they are read again when they change, without a restart.
-"""
-
-import logging
 import time
-from collections.abc import Callable
-from functools import lru_cache, partial
-from ipaddress import ip_network
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from schemas.address import LONGEST as LONGEST_ADDRESS
-from schemas.address import Address, parse_address
+from schemas.counter import Access, Counter
 from schemas.event import Event
+from schemas.keyed import Keyed
+from schemas.pseudonyms import Pseudonyms, coarse
 from schemas.source import Source
 from streams.agents import LONGEST as LONGEST_AGENT
-from streams.agents import Agents, read_agents
-from streams.geography import locate, open_asn, open_city, operator
-from streams.networks import Networks, read_networks
-from tailrace.watched import LOOK_EVERY_S, Content, Watched, listed
-
-log = logging.getLogger("tailrace.enrich")
+from streams.browsers import describe
+from streams.lists import AboutAddress, Lists
+from tailrace.errors import ConfigError
+from tailrace.watched import LOOK_EVERY_S
 
 CACHED = 20_000
-"""Addresses and agents whose verdicts are kept. With geography an address takes about 1.7 kB, so 34 MB at the most."""
-
-PRIVATE = Networks(
-    map(ip_network, ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "::1", "fe80::/10", "fc00::/7"])
-)
-"""RFC 1918, loopback, link-local, RFC 4193."""
+"""Addresses, agents and pairs of both whose verdicts are kept. With geography an address takes about 1.7 kB, so 34 MB at the most."""
 
 
-class _Verdict(NamedTuple):
-    """What is known about one address. Shared by the documents that have it, so nobody changes it."""
+class _AboutAgent(NamedTuple):
+    tags: tuple[str, ...]
+    details: dict[str, Any] | None
+
+
+class _AboutClient(NamedTuple):
+    """What is known about an address with an agent. Shared by the documents that have them, so nobody changes it."""
 
     tags: tuple[str, ...]
     geoip: dict[str, Any]
     client_class: str | None
+    details: dict[str, Any] | None
+    access: Access
 
 
 class Enricher:
-    """The lists and databases of one source. One per process is enough; it is not made for several threads.
+    """Adds to the events of one source. One per process is enough; it is not made for several threads.
 
-    Raises ConfigError where a list is missing or cannot be used. A database that is missing is a warning, since geography is an
-    extra that comes by a subscription: events go on without.
+    `key` is `tailrace.settings.hash_key`. Raises ConfigError as `Lists`, and where pseudonyms are asked for without a key.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, key: bytes = b"") -> None:
         self._source = source
-        settings = source.settings
-        agents = partial(read_agents, ignore_case=settings.user_agent_case == "insensitive")
-        self._own = self._watch("own_networks", read_networks)
-        self._robots = self._watch("robot_networks", read_networks)
-        self._machine_agents = self._watch("machine_user_agents", agents)
-        self._robot_agents = self._watch("robot_user_agents", agents)
-        self._subjects = self._watch("admin_subjects", _read_subjects)
-        self._city = self._watch("geoip_city", open_city, optional=True)
-        self._asn = self._watch("geoip_asn", open_asn, optional=True)
-        if source.address_field is not None and settings.geoip_city is None:
-            log.info("sources.%s.geoip_city is not set: events go without geography", source.name)
+        self._lists = Lists(source)
+        self._counter = Counter(Keyed(key))
+        self._pseudonyms = _pseudonyms(source, key)
+        self._about = lru_cache(CACHED)(self._judge)
         self._about_address = lru_cache(CACHED)(self._judge_address)
         self._about_agent = lru_cache(CACHED)(self._judge_agent)
         self._look_again = time.monotonic() + LOOK_EVERY_S
 
     def enrich(self, event: Event) -> Event:
-        """The event, with its document changed in place: `tags` added to, `geoip` and `client_class` set where they are known."""
+        """The event, with its document changed in place.
+
+        `tags` are added to; `geoip`, `client_class`, `user_agent` and `counter` set where they are known; people hidden where the
+        source says so.
+        """
         if time.monotonic() >= self._look_again:
             self.refresh()
         source, document = self._source, event.document
-        tags: list[str] = document.setdefault("tags", [])
-        if source.address_field is not None:
-            verdict = self._about_address(_text(document.get(source.address_field))[: LONGEST_ADDRESS + 1])
-            tags += verdict.tags
-            if verdict.geoip:
-                document["geoip"] = verdict.geoip
-            if verdict.client_class is not None:
-                document["client_class"] = verdict.client_class
+        address = _text(document.get(source.address_field))[: LONGEST_ADDRESS + 1] if source.address_field is not None else None
+        agent = None
         if source.user_agent_field is not None and (source.user_agent_expected or source.user_agent_field in document):
-            tags += self._about_agent(_text(document.get(source.user_agent_field))[:LONGEST_AGENT])
-        if source.subject_field is not None and _text(document.get(source.subject_field)) in _content(self._subjects, _NO_SUBJECTS):
+            agent = _text(document.get(source.user_agent_field))[:LONGEST_AGENT]
+        about = self._about(address, agent)
+        tags: list[str] = document.setdefault("tags", [])
+        tags += about.tags
+        if about.geoip:
+            document["geoip"] = about.geoip
+        if about.client_class is not None:
+            document["client_class"] = about.client_class
+        if about.details is not None:
+            document["user_agent"] = about.details
+        is_admin = source.subject_field is not None and self._lists.is_admin(_text(document.get(source.subject_field)))
+        if is_admin:
             tags.append("d1_admin_subject")
-        return event
+        if event.kind in source.counter_kinds:
+            document["counter"] = self._counter.fields(about.access, is_admin, event.time, event.id, self._lists.version)
+        return event if self._pseudonyms is None else self._pseudonyms.hide(event)
 
     def refresh(self) -> None:
         """Read again what has changed. `enrich` does so once in LOOK_EVERY_S seconds."""
         self._look_again = time.monotonic() + LOOK_EVERY_S
-        files = (self._own, self._robots, self._machine_agents, self._robot_agents, self._subjects, self._city, self._asn)
-        changed = [file for file in files if file is not None and file.refresh()]
-        if changed:
-            self._about_address.cache_clear()
-            self._about_agent.cache_clear()
+        if self._lists.refresh():
+            for cached in (self._about, self._about_address, self._about_agent):
+                cached.cache_clear()
 
-    def _watch(self, name: str, read: Callable[[Path], Content], *, optional: bool = False) -> Watched[Content] | None:
-        path: str | None = getattr(self._source.settings, name)
-        return None if path is None else Watched(Path(path), read, f"sources.{self._source.name}.{name}", optional=optional)
+    def _judge(self, address_text: str | None, agent_text: str | None) -> _AboutClient:
+        """None: the source has no such field, or this event need not have it."""
+        found = self._about_address(address_text) if address_text is not None else AboutAddress(None, (), {}, None)
+        agent = self._about_agent(agent_text) if agent_text is not None else _AboutAgent((), None)
+        tags = found.tags + agent.tags
+        access = self._counter.access(found.address, agent_text or "", tags)
+        return _AboutClient(tags, found.geoip, found.client_class, agent.details, access)
 
-    def _judge_address(self, text: str) -> _Verdict:
-        address = parse_address(text)
-        geoip, failed = self._geography(address)
-        failure = ("_geoip_lookup_failure",) if failed else ()
-        if address is None:
-            return _Verdict(failure, geoip, None)
-        own = address in _content(self._own, _NO_NETWORKS)
-        robot = address in _content(self._robots, _NO_NETWORKS)
-        client_class = None
-        if self._source.client_class:
-            client_class = "own" if own else "private" if address in PRIVATE else "public"
-            own = False
-        tags = (("dataone_ip",) if own else ()) + (("robot_ip",) if robot else ()) + (("ignore_ip",) if own or robot else ())
-        return _Verdict(tags + failure, geoip, client_class)
+    def _judge_address(self, text: str) -> AboutAddress:
+        found = self._lists.about_address(text)
+        return found if self._pseudonyms is None else found._replace(geoip=coarse(found.geoip))
 
-    def _geography(self, address: Address | None) -> tuple[dict[str, Any], bool]:
-        """The fields of `geoip`, and whether a City database was asked in vain, be it for want of an address."""
-        city = self._city.value if self._city is not None else None
-        asn = self._asn.value if self._asn is not None else None
-        if address is None:
-            return {}, city is not None
-        place = locate(city, address) if city is not None else None
-        return {**(operator(asn, address) if asn is not None else {}), **(place or {})}, city is not None and place is None
-
-    def _judge_agent(self, agent: str) -> tuple[str, ...]:
-        """A missing agent is matched as the empty text, as Logstash's grok filter did."""
-        machine = agent in _content(self._machine_agents, _NO_AGENTS)
-        robot = agent in _content(self._robot_agents, _NO_AGENTS) and not (machine and self._source.settings.machine_wins)
-        return (("machine_ua",) if machine else ()) + (("robot_ua",) if robot else ())
+    def _judge_agent(self, agent: str) -> _AboutAgent:
+        return _AboutAgent(self._lists.about_agent(agent), describe(agent) if self._source.user_agent_details else None)
 
 
-_NO_NETWORKS = Networks([])
-_NO_AGENTS = Agents([])
-_NO_SUBJECTS: frozenset[str] = frozenset()
-
-
-def _content(file: Watched[Content] | None, otherwise: Content) -> Content:
-    """The content of a file that is configured and there."""
-    return otherwise if file is None or file.value is None else file.value
-
-
-def _read_subjects(path: Path) -> frozenset[str]:
-    return frozenset(line.strip() for _, line in listed(path))
+def _pseudonyms(source: Source, key: bytes) -> Pseudonyms | None:
+    settings = source.settings
+    if not settings.pseudonymize:
+        return None
+    if not key:
+        raise ConfigError(f"sources.{source.name}.pseudonymize needs a key: set TAILRACE_HASH_KEY, or hash_key_file to the path of a file")
+    address = () if source.address_field is None else (source.address_field,)
+    return Pseudonyms(Keyed(key), (*address, *source.person_fields, *settings.personal_fields), source.nobody, source.client_of)
 
 
 def _text(value: Any) -> str:

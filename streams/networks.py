@@ -25,6 +25,11 @@ class Networks:
         self._v4 = _ranges(collapse_addresses(net for net in plain if isinstance(net, IPv4Network)))
         self._v6 = _ranges(collapse_addresses(net for net in plain if isinstance(net, IPv6Network)))
 
+    @property
+    def ranges(self) -> tuple[tuple[list[int], list[int]], ...]:
+        """First and last addresses, as numbers, of IPv4 and of IPv6."""
+        return self._v4, self._v6
+
     def __contains__(self, address: Address) -> bool:
         firsts, lasts = self._v6 if isinstance(address, IPv6Address) else self._v4
         number = int(address)

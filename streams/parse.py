@@ -12,7 +12,7 @@ from aiokafka import ConsumerRecord
 from confluent_kafka import TopicPartition
 from faust.types import EventT
 
-from schemas.envelope import EventEnvelope, encode_event
+from schemas.envelope import event_bytes
 from schemas.event import Dead, Event
 from schemas.localtime import UnknownPast
 from schemas.place import Place, origin, split_key
@@ -25,7 +25,7 @@ from streams.outbox import Output
 from streams.worker import Worker
 from tailrace import dead_share, kafka
 from tailrace.dead import DeadLetter
-from tailrace.settings import Settings
+from tailrace.settings import Settings, hash_key
 
 DAY_MS = 86_400_000
 LONGEST_ID = 512
@@ -110,7 +110,7 @@ class Parser:
             raise Refusal("client_too_long", f"a client of more than {LONGEST_CLIENT} bytes")
         version = event.document.get(self._source.version_field) if self._source.version_field else None
         document = orjson.dumps(event.document)
-        value = encode_event(EventEnvelope(identity, time, client, event.kind, None, False, document, version, origin(place.file)))
+        value = event_bytes(identity, time, client, event.kind, None, False, document, version, origin(place.file))
         if len(value) > LONGEST_VALUE:
             raise Refusal("too_large", f"the event takes {len(value):,} bytes, more than a record can hold")
         return Output(self._events_topic, key, value)
@@ -167,12 +167,13 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
 
     Raises ConfigError where a source's lists cannot be used.
     """
+    key = hash_key(settings)
     app = make_app(settings, "parse")
     worker = Worker(settings, app)
     for source in sources:
         raw, events = (kafka.topic(settings.kafka, source.name, kind) for kind in ("raw", "events"))
         dead = kafka.dead_topic(settings.kafka, source.name, "parse")
-        parser = Parser(following(source), events, dead, Enricher(source).enrich)
+        parser = Parser(following(source), events, dead, Enricher(source, key).enrich)
         wind = winder(settings.kafka, source, source.local_timezone) if source.local_timezone else None
         share = dead_share.DeadShare("parse", source.name, settings.max_dead_share)
         worker.agent(batches(app, raw), f"parse-{source.name}", ParseAgent(worker, parser, wind, share))

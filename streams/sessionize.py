@@ -5,36 +5,24 @@
                    ├──▶ <source>.dead
                    └──▶ <app id>-<source>-sessions-changelog
 
-Why a death at any moment loses nothing. For each batch, in this order: the outputs are produced; when Kafka has acknowledged
-all of them, the changelog; when it has acknowledged that too, the batch's offset may be committed. The changelogs of one
-partition are written in the order of its batches. So what a successor recovers from the changelog never knows of an event
-whose outputs might be missing. It reads the batch again, and for each event one of two things is true:
-
-- The changelog lacks it. Its whole effect, patches of other events included, is computed and sent again.
-- The changelog has it (as it may have any part of a batch: each page can stand alone). Then every patch that it caused is in
-  Kafka. It changes nothing, and is sent on once more with the session that it has now.
-
-Either way the last word on each event in `<source>.enriched` is the session that follows from the set of all events.
-
-What this does not cover is a worker that stands still for longer than the session time-out of the group while it has
-changelog records in flight, and then goes on: they land after those of its successor, who may already have read the
-changelog. Events that came in between can then be missing from the state, never from the index.
+`streams.session_agent` says why nothing is lost when a worker dies.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
-from faust.types import EventT
 
-from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode, encode_event, encode_patch, encode_session
+from schemas.envelope import OpenEvent, Patch, SessionSummary, encode_patch, encode_session, open_event
 from schemas.source import Source
+from streams import recovery
 from streams.app import batches, make_app
 from streams.outbox import Output
+from streams.session_agent import SessionAgent
 from streams.sessions import Client, session_id
 from streams.state import State, Writes
-from streams.table import SessionTable, ensure_changelog, make_table, page_key
+from streams.store import page_key
+from streams.table import SessionTable, make_table
 from streams.worker import Worker
 from tailrace import kafka
 from tailrace.dead import DeadLetter
@@ -54,7 +42,7 @@ class _Seen(NamedTuple):
     """An event of the batch, with what decides its session."""
 
     key: bytes
-    event: EventEnvelope
+    event: OpenEvent
     client: Client | None
     """Its client's sessions; None where `session` is decided already."""
     session: int | None
@@ -84,9 +72,7 @@ class Sessionizer:
         """Add an event to its client's sessions."""
         key = record.key or b""
         try:
-            event = decode(record.value or b"")
-            if not isinstance(event, EventEnvelope):
-                raise ValueError(f"a {type(event).__name__} where events are expected")
+            event = open_event(record.value or b"")
         except ValueError as error:
             outputs.append(self._dead(record, key, str(error)))
             return None
@@ -111,8 +97,7 @@ class Sessionizer:
             assert event.client is not None
             assert event.time is not None
             session = session_id(event.client, seen.client.start_of(event.time))
-        value = encode_event(event._replace(session=session, late=seen.late))
-        return Output(self._topics.enriched, seen.key, value)
+        return Output(self._topics.enriched, seen.key, event.enriched(session, seen.late))
 
     def _settle(self, name: str, client: Client, outputs: list[Output], writes: Writes) -> None:
         changes = client.settle()
@@ -133,60 +118,6 @@ class Sessionizer:
         return Output(self._topics.dead, key, letter.payload, headers=letter.headers())
 
 
-class _Attempt(NamedTuple):
-    """A batch whose outputs are under way."""
-
-    event: EventT
-    delivered: asyncio.Future[None]
-    changelog: list[Output]
-
-
-class SessionAgent:
-    """Gives batches to a sessionizer; sends outputs first, then the changelog, then the acknowledgement."""
-
-    def __init__(self, worker: Worker, sessionizer: Sessionizer, table: SessionTable, source: Source) -> None:
-        self._worker = worker
-        self._sessionizer = sessionizer
-        self._table = table
-        self._source = source
-        self._states: dict[int, State] = {}
-        self._attempts: dict[int, asyncio.Queue[_Attempt]] = {}
-        self._generation = -1
-
-    async def __call__(self, event: EventT) -> None:
-        partition = event.message.partition
-        outputs, writes = self._sessionizer.run(event.value, self._state(event))
-        attempt = _Attempt(event, asyncio.get_running_loop().create_future(), self._table.write(partition, writes))
-        self._queue(partition).put_nowait(attempt)
-        await self._worker.outbox.send(outputs, lambda: attempt.delivered.set_result(None))
-
-    def _state(self, event: EventT) -> State:
-        """The state of the event's partition. After a rebalance everything is made anew from the recovered table."""
-        message = event.message
-        if message.generation_id != self._generation:
-            self._generation = message.generation_id
-            self._states.clear()
-        state = self._states.get(message.partition)
-        if state is None:
-            data = self._table.partition(message.partition)
-            state = State(data, self._source.session_gap_ms, self._source.settings.session_days)
-            self._states[message.partition] = state
-        return state
-
-    def _queue(self, partition: int) -> asyncio.Queue[_Attempt]:
-        if partition not in self._attempts:
-            self._attempts[partition] = asyncio.Queue()
-            self._worker.background(self._write_changelog(self._attempts[partition]))
-        return self._attempts[partition]
-
-    async def _write_changelog(self, attempts: asyncio.Queue[_Attempt]) -> None:
-        """One partition's batches, in order: when a batch's outputs are in Kafka, its changelog."""
-        while True:
-            event, delivered, changelog = await attempts.get()
-            await delivered
-            await self._worker.outbox.send(changelog, event.ack, each=self._table.written)
-
-
 def build(settings: Settings, sources: Sequence[Source]) -> Worker:
     """The worker of the role sessionize for these sources. Their topics must exist.
 
@@ -198,8 +129,8 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
     for source in sources:
         events, enriched, sessions = (kafka.topic(settings.kafka, source.name, kind) for kind in ("events", "enriched", "sessions"))
         dead = kafka.dead_topic(settings.kafka, source.name, "sessionize")
-        table = make_table(app, source.name, len(admin.list_topics(events, timeout=10).topics[events].partitions))
-        ensure_changelog(admin, settings.kafka, table, events)
+        table = make_table(app, settings, admin, source.name)
         sessionizer = Sessionizer(source, Topics(enriched, sessions, dead))
-        worker.agent(batches(app, events), f"sessionize-{source.name}", SessionAgent(worker, sessionizer, table, source))
+        worker.agent(batches(app, events), f"sessionize-{source.name}", SessionAgent(worker, sessionizer.run, table, source))
+    recovery.install(app, settings.kafka)
     return worker

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from streams.sessions import Client, first_time
-from streams.table import HORIZON, Partition, page_key
+from streams.store import HORIZON, Partition, page_key
 
 DAY_MS = 86_400_000
 AGREEING_CLIENTS = 3
@@ -62,7 +62,7 @@ class State:
         self._open_members = 0
         self._due: dict[int, set[str]] = {}
         """Clients by the horizon at which their oldest session may be over."""
-        for name, pages in data.clients.items():
+        for name, pages in data.clients():
             self._due.setdefault(self._over_at(first_time(pages)), set()).add(name.decode())
         self._expiring: list[str] = []
 
@@ -70,7 +70,7 @@ class State:
         """A client's sessions, empty for a new one. Ask once per batch."""
         found = self._open.pop(client, None)
         if found is None:
-            found = Client(self._gap, self._data.clients.get(client.encode(), {}))
+            found = Client(self._gap, self._data.pages(client.encode()))
         self._open[client] = found
         return found
 

@@ -4,7 +4,7 @@ Stock Faust hands over record by record, at four asyncio tasks and a lock each: 
 work is done. Here the whole list that aiokafka decoded becomes the value of one event, so that Faust's price is paid
 once per batch. What changes against `faust.transport.drivers.aiokafka`:
 
-- `_drain_messages` fetches and delivers whole lists. Changelog partitions keep the path per record, which table recovery needs.
+- `_drain_messages` fetches and delivers whole lists. Changelogs do not come this way (`streams.recovery`).
 - A batch's event is acknowledged by hand, when Kafka holds all that the batch produced (`streams.outbox`), and `Offsets`
   replaces the search for consecutive acknowledged numbers.
 - The generation of the consumer group is read in the consumer's own thread at the moment of the fetch. A batch of an earlier
@@ -102,20 +102,8 @@ class Consumer(stock.Consumer):  # type: ignore[misc, unused-ignore]
                 raise
 
     async def _deliver(self, tp: TP, records: Sequence[ConsumerRecord]) -> None:
-        if not self._is_changelog_tp(tp):
-            await self._hand_over(self._batch(tp, records))
-            return
-        for record in records:
-            if tp not in self._get_active_partitions():
-                return  # recovered meanwhile: what comes now are this worker's own writes
-            read = self._read_offset[tp]
-            if read is None or record.offset >= read:
-                await self._hand_over(self._to_message(tp, record))
-                self._read_offset[tp] = record.offset
-
-    async def _hand_over(self, message: ConsumerMessage) -> None:
         """Wait for a place in the agent's queue, but not beyond a rebalance."""
-        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        await self.wait_first(self.callback(self._batch(tp, records)), self.suspend_flow.wait())
 
     def _batch(self, tp: TP, records: Sequence[ConsumerRecord]) -> BatchMessage:
         last = records[-1]
@@ -140,8 +128,6 @@ class Consumer(stock.Consumer):  # type: ignore[misc, unused-ignore]
 
     def on_buffer_full(self, tp: TP) -> None:
         """A full queue makes the drain wait; pausing the partition as well would only stall it."""
-        if self._is_changelog_tp(tp):
-            super().on_buffer_full(tp)
 
     # -- acknowledging and committing
 

@@ -94,4 +94,4 @@ class Watchdog(threading.Thread):
 
     def _recovery(self) -> object:
         """Changes while tables are being recovered."""
-        return self._app.rebalancing_count, sum(offset or 0 for offset in list(self._app.tables.recovery.active_offsets.values()))
+        return self._app.rebalancing_count, getattr(self._app.tables.recovery, "read", 0)

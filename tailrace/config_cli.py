@@ -15,7 +15,7 @@ import msgspec
 from schemas.source import Source, SourceSettings
 from tailrace.errors import ConfigError
 from tailrace.options import pass_settings
-from tailrace.settings import Settings, find_file, origins, seconds, secret
+from tailrace.settings import Settings, find_file, hash_key, origins, seconds, secret
 from tailrace.sources import load_source, watch_actions
 
 SECRETS = {("kafka", "sasl_password"), ("elasticsearch", "password"), ("elasticsearch", "api_key")}
@@ -94,8 +94,26 @@ def find(settings: Settings) -> Iterator[Finding]:
         seconds(settings.ship.seal_after, "ship.seal_after")
     except ConfigError as error:
         yield Finding("error", error.message)
+    yield from _privacy(settings)
     for name, block in settings.sources.items():
         yield from _source(settings, name, block)
+
+
+def _privacy(settings: Settings) -> Iterator[Finding]:
+    key, retention = b"", settings.kafka.raw_retention
+    try:
+        key = hash_key(settings)
+    except ConfigError as error:
+        yield Finding("error", error.message)
+    try:
+        seconds(retention or "1d", "kafka.raw_retention")
+    except ConfigError as error:
+        yield Finding("error", error.message)
+    hiding = [name for name, block in settings.sources.items() if block.pseudonymize]
+    for name in hiding if not key else ():
+        yield Finding("error", f"sources.{name}.pseudonymize: no key for `tailrace stream`: set TAILRACE_HASH_KEY or hash_key_file")
+    if hiding and retention is None:
+        yield Finding("warning", "kafka.raw_retention: not set, so the topics raw and dead keep everybody's addresses for ever")
 
 
 def _state(folder: Path) -> Iterator[Finding]:
@@ -147,7 +165,7 @@ def _file(source: Source, key: str) -> Iterator[Finding]:
         enrich: Any = importlib.import_module("streams.enrich")
     except ModuleNotFoundError:  # the packages of streams are not installed on a producer's host
         return
-    alone = msgspec.structs.replace(source.settings, **{other: None for other in _FILES if other != key})
+    alone = msgspec.structs.replace(source.settings, pseudonymize=False, **{other: None for other in _FILES if other != key})
     try:
         enrich.Enricher(replace(source, settings=alone))
     except ConfigError as error:

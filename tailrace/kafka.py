@@ -39,6 +39,8 @@ log.addFilter(_Seldom())
 Kind = Literal["raw", "events", "enriched", "sessions", "files", "dead"]
 KINDS: tuple[Kind, ...] = ("raw", "events", "enriched", "sessions", "files", "dead")
 COMPACTED: frozenset[Kind] = frozenset({"sessions", "files"})
+ORIGINAL: frozenset[Kind] = frozenset({"raw", "dead"})
+"""Topics that hold the bytes of files; `kafka.raw_retention` says how long."""
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Largest record that topics take, in bytes; longer ones are dead letters cut to this size."""
@@ -165,7 +167,8 @@ def _not_let_in(kafka: config.Kafka, error: KafkaError) -> Refused:
 
 
 def ensure_topics(admin: AdminClient, kafka: config.Kafka, sources: Iterable[str]) -> None:
-    """Create what is missing of the sources' topics. Raises Refused where that is forbidden."""
+    """Create what is missing of the sources' topics; those that are there keep their settings. Raises Refused where that is forbidden."""
+    keep_ms = -1 if kafka.raw_retention is None else round(config.seconds(kafka.raw_retention, "kafka.raw_retention") * 1000)
     names = list(sources)
     wanted = {topic(kafka, source, kind): kind for source in names for kind in KINDS}
     wanted |= {dead: "dead" for source in names for dead in dead_topics(kafka, source)}
@@ -177,7 +180,7 @@ def ensure_topics(admin: AdminClient, kafka: config.Kafka, sources: Iterable[str
             replication_factor=kafka.replication_factor,
             config={
                 "cleanup.policy": "compact" if kind in COMPACTED else "delete",
-                "retention.ms": "-1",
+                "retention.ms": str(keep_ms if kind in ORIGINAL else -1),
                 "max.message.bytes": str(MAX_RECORD_BYTES + 64 * 1024),
             },
         )

@@ -22,7 +22,9 @@ DEFAULT_FILES = (Path("tailrace.toml"), Path("/etc/tailrace/tailrace.toml"))
 """Read the first that exists where neither --config nor TAILRACE_CONFIG names one."""
 
 PREFIX = "TAILRACE_"
-OTHER_VARIABLES = {"TAILRACE_CONFIG", "TAILRACE_LOG_LEVEL", "TAILRACE_CACHE", "TAILRACE_SHARED"}
+HASH_KEY = "TAILRACE_HASH_KEY"
+"""Holds the key of pseudonyms and of COUNTER's users, which stands in no configuration."""
+OTHER_VARIABLES = {HASH_KEY, "TAILRACE_CONFIG", "TAILRACE_LOG_LEVEL", "TAILRACE_CACHE", "TAILRACE_SHARED"}
 """Variables of our prefix that are no keys."""
 
 
@@ -37,6 +39,9 @@ class Kafka(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """Of topics that Tailrace creates."""
     replication_factor: int = -1
     """Of topics that Tailrace creates; -1: the broker's default."""
+    raw_retention: str | None = None
+    """`"30d"`: topics that hold original bytes, raw and dead, keep records this long, where Tailrace creates them; by default for ever.
+    Longer than the workers may ever lie behind, since what is gone from raw before it is parsed is gone."""
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
@@ -63,6 +68,15 @@ class Ship(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
     """A file that is read to its end, has not been written for so long and is not the source's newest is complete: it is sealed."""
     monitor: str | None = None
     """`127.0.0.1:9464` answers /metrics (Prometheus) and /health there; off by default."""
+
+
+class Stream(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """`tailrace stream`."""
+
+    store: Literal["memory", "rocksdb"] = "memory"
+    """What holds the sessions beside Kafka: `rocksdb` (an extra), below `state_dir`, for state larger than memory and short restarts."""
+    standby_replicas: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """So many other workers keep a copy of each partition's sessions up to date, to take over at once."""
 
 
 class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -99,8 +113,12 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     """Name of this host in keys and documents; the system's own by default."""
     max_dead_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     """Parse and sink stop where more than this share of what they last read became dead letters (see `tailrace.dead_share`); 1: never."""
+    hash_key_file: str | None = None
+    """Path of a file with the key of pseudonyms and of COUNTER's users, at least 16 characters; TAILRACE_HASH_KEY goes before it. All
+    workers need the same one, and for good: another key makes everybody somebody else."""
     kafka: Kafka = Kafka()
     ship: Ship = Ship()
+    stream: Stream = Stream()
     elasticsearch: Elasticsearch = Elasticsearch()
     sources: dict[str, SourceSettings] = msgspec.field(default_factory=_built_in_sources)
 
@@ -152,6 +170,22 @@ def secret(value: str | None, file: str | None, key: str) -> str | None:
         return Path(file).read_text().strip()
     except OSError as error:
         raise ConfigError(f"{key}_file: cannot read {file}: {error.strerror}") from None
+
+
+SHORTEST_HASH_KEY = 16
+"""Characters: 128 bits where they are random bytes, and enough to keep out what people think up."""
+
+
+def hash_key(settings: Settings, environ: Mapping[str, str] = os.environ) -> bytes:
+    """The key of pseudonyms and of COUNTER's users; empty where none is set.
+
+    Raises ConfigError for a file that cannot be read and for a key that is too short.
+    """
+    key = secret(environ.get(HASH_KEY), settings.hash_key_file, "hash_key") or ""
+    if (key or settings.hash_key_file) and len(key) < SHORTEST_HASH_KEY:
+        where = HASH_KEY if environ.get(HASH_KEY) else f"hash_key_file = {settings.hash_key_file}"
+        raise ConfigError(f"{where}: a key of {len(key)} characters is too short; make one: openssl rand -hex 32")
+    return key.encode()
 
 
 def origins(path: Path | None, environ: Mapping[str, str]) -> dict[tuple[str, ...], str]:

@@ -21,7 +21,7 @@ from infra.progress import seldom
 from infra.servers import Servers, obtain
 from tailrace import kafka, search
 from tailrace.errors import TailraceError
-from tailrace.settings import OTHER_VARIABLES, PREFIX, Elasticsearch, Kafka, Settings, load
+from tailrace.settings import HASH_KEY, OTHER_VARIABLES, PREFIX, Elasticsearch, Kafka, Settings, load
 
 pytest_plugins = ["tests.secured"]
 
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("tests")
     config.stash[_named_by_caller] = {name: os.environ[name] for name in NAMED if os.environ.get(name)}
     for name in list(os.environ):
-        if name.startswith(PREFIX) and (name not in OTHER_VARIABLES or name == "TAILRACE_CONFIG"):
+        if name.startswith(PREFIX) and (name not in OTHER_VARIABLES or name in {"TAILRACE_CONFIG", HASH_KEY}):
             del os.environ[name]
 
 

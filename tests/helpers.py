@@ -28,25 +28,32 @@ class Record(NamedTuple):
 def read_topic(settings: Settings, source: str, kind: kafka.Kind) -> list[Record]:
     """Everything on a topic now, partition by partition in order."""
     name = kafka.topic(settings.kafka, source, kind)
-    consumer = Consumer(kafka.client_config(settings.kafka, group_id="nobody", enable_auto_commit=False, auto_offset_reset="earliest"))
+    consumer = Consumer(
+        kafka.client_config(
+            settings.kafka, group_id="nobody", enable_auto_commit=False, enable_partition_eof=True, auto_offset_reset="earliest"
+        )
+    )
     try:
         partitions = [TopicPartition(name, number, 0) for number in consumer.list_topics(name, timeout=10).topics[name].partitions]
-        ends = {at.partition: _end(consumer, at) for at in partitions}
-        consumer.assign([at for at in partitions if ends[at.partition]])
+        reading = {at.partition for at in partitions if end_of(consumer, at)}
+        consumer.assign([at for at in partitions if at.partition in reading])
         records: list[Record] = []
         deadline = time.monotonic() + 20
-        while any(consumer.position([at])[0].offset < ends[at.partition] for at in partitions if ends[at.partition]):
+        while reading:
             assert time.monotonic() < deadline, f"{name} was not read to its end: {len(records)} records"
             for message in consumer.consume(10_000, timeout=0.2):
-                assert message.error() is None, message.error()
+                if message.error() is not None:
+                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                    reading.discard(message.partition())
+                    continue
                 records.append(Record(message.key(), message.value(), message.headers() or [], message.partition(), message.offset()))
         return sorted(records, key=lambda record: (record.partition, record.offset))
     finally:
         consumer.close()
 
 
-def _end(consumer: Consumer, partition: TopicPartition) -> int:
-    """A topic that has just been created has no leader for a moment."""
+def end_of(consumer: Consumer, partition: TopicPartition) -> int:
+    """The end of a partition. One of a topic that has just been created has no leader for a moment."""
     deadline = time.monotonic() + 10
     while True:
         try:

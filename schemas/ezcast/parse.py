@@ -127,11 +127,16 @@ def _event(plan: _Plan, parts: list[str], place: Place, offset: int, time: tuple
     document["offset"] = offset
     if place.fields:
         document["fields"] = place.fields
-    client = document.get("session") or _client(address, document["netid"])
+    client = document.get("session") or _person(address, document["netid"])
     return Event(f"{place.file}-{offset}", seconds * 1000, client, document["action"], document)
 
 
-def _client(address: str | None, netid: str) -> str | None:
+def client_of(document: Document) -> str | None:
+    """Who, of an event's document: the browser session, else who is at the address."""
+    return document.get("session") or _person(canonical_address(document.get("ip", "")), document["netid"])
+
+
+def _person(address: str | None, netid: str) -> str | None:
     """Who, where no browser session says so: a person at an address, or either of the two."""
     if address is None and netid in ("nologin", ""):
         return None

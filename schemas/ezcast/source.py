@@ -4,7 +4,7 @@ import re
 
 from schemas.common import BOOLEAN, COMMON_PROPERTIES, IP, KEYWORD, LONG, TEXT, Mapping
 from schemas.ezcast.catalogue import Catalogue, TraceType, built_in, extended
-from schemas.ezcast.parse import MAX_ELEMENTS, RECORD_START, parser
+from schemas.ezcast.parse import MAX_ELEMENTS, RECORD_START, client_of, parser
 from schemas.source import Source, SourceSettings
 
 # The users' queries name `browser_name.keyword`; the plain name is a keyword too, so that either sorts and counts.
@@ -40,6 +40,9 @@ def source(name: str, settings: SourceSettings, actions: str | None = None) -> S
         address_field="ip",
         user_agent_field="user_agent",
         user_agent_expected=False,
+        client_of=client_of,
+        person_fields=("netid", "session", "session_id", "email"),
+        nobody=frozenset({"", "nologin"}),
         client_class=True,
         local_timezone=settings.timezone,
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from producers import follow
+from producers import ship as loop
 from producers.checkpoint import Entry, Store
 from producers.publish import Publisher
 from producers.ship import Shipper
@@ -113,7 +115,11 @@ def logs(tmp_path: Path) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
     """Shorten one of the loop's intervals, which are seconds."""
-    return lambda name, value: monkeypatch.setattr(f"producers.ship.{name}", value)
+
+    def shorten(name: str, value: float) -> None:
+        monkeypatch.setattr(loop if hasattr(loop, name) else follow, name, value)
+
+    return shorten
 
 
 def event(number: int, text: str = "x") -> bytes:

@@ -1,6 +1,5 @@
 """A Kafka that stops answering, is killed and comes back, while files grow and rotate. Numbers are those of producers/README.md."""
 
-import os
 import shutil
 import signal
 import tempfile
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from infra import account, download, java, kafka, ports, processes
 from tailrace.errors import TailraceError
 from tailrace.settings import Kafka, Settings
 from tests.helpers import eventually, read_topic
+from tests.own_servers import OwnKafka
 from tests.producers.conftest import Ship, append, event, lines, make_source, records, shipped
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
@@ -22,41 +21,12 @@ IMPATIENT = {"socket.timeout.ms": 1000, "request.timeout.ms": 500, "reconnect.ba
 """An outage of a few seconds is longer than every time-out."""
 
 
-class Broker:
-    """A Kafka of this test's own, which it may stop and kill."""
-
-    def __init__(self, folder: Path) -> None:
-        port, controller_port = ports.free(2)
-        self.bootstrap_servers = f"{ports.HOST}:{port}"
-        self._broker = kafka.Broker(port, controller_port, "256m")
-        self._folder = folder
-        self._account = account.unprivileged()
-        self._jdk = java.find(self._account)
-        self._programs = download.fetch(download.cache_folder(self._account), self._account, lambda _: None)
-
-    def start(self) -> None:
-        self.process = kafka.start(self._broker, self._programs.kafka, self._jdk, self._folder, self._account, tied=True)
-        eventually(lambda: kafka.answers(self.bootstrap_servers), "Kafka answers", 60)
-
-    def signal(self, number: int) -> None:
-        os.kill(self.process.pid, number)
-
-    def kill(self) -> None:
-        self.signal(signal.SIGKILL)
-        eventually(lambda: not processes.alive(self.process), "Kafka is dead")
-
-    def end(self) -> None:
-        if processes.alive(self.process):
-            self.signal(signal.SIGCONT)
-            processes.stop([self.process])
-
-
 @pytest.fixture(scope="module")
-def broker() -> Iterator[Broker]:
+def broker() -> Iterator[OwnKafka]:
     folder = Path(tempfile.mkdtemp(prefix="tailrace-outage-"))
     folder.chmod(0o755)  # the account that servers run under has to pass
     try:
-        broker = Broker(folder)
+        broker = OwnKafka(folder)
     except TailraceError as error:
         shutil.rmtree(folder)
         pytest.skip(f"no Java process can be started here, and a container is not stopped by a signal: {error.format_message()}")
@@ -64,18 +34,18 @@ def broker() -> Iterator[Broker]:
         broker.start()
         yield broker
     finally:
-        broker.end()
+        broker.stop()
         shutil.rmtree(folder)
 
 
 @pytest.fixture
-def ship(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Ship:
+def ship(broker: OwnKafka, tmp_path: Path, request: pytest.FixtureRequest) -> Ship:
     prefix = f"{request.node.originalname[:12]}-"
     return Ship(Settings(state_dir=str(tmp_path / "state"), kafka=Kafka(bootstrap_servers=broker.bootstrap_servers, topic_prefix=prefix)))
 
 
 def test_04_a_file_rotated_and_deleted_during_an_outage_is_read_to_its_end_afterwards(
-    ship: Ship, broker: Broker, logs: Path, quick: Callable[[str, float], None]
+    ship: Ship, broker: OwnKafka, logs: Path, quick: Callable[[str, float], None]
 ) -> None:
     """Longer than the wait for a file that is gone."""
     quick("GONE_S", 0.3)
@@ -95,7 +65,7 @@ def test_04_a_file_rotated_and_deleted_during_an_outage_is_read_to_its_end_after
         shipped(ship, lines(0, 3005), lines(10_000, 10_005))
 
 
-def test_24_an_outage_longer_than_every_time_out_loses_nothing_and_keeps_the_order(ship: Ship, broker: Broker, logs: Path) -> None:
+def test_24_an_outage_longer_than_every_time_out_loses_nothing_and_keeps_the_order(ship: Ship, broker: OwnKafka, logs: Path) -> None:
     path, content = logs / "a.log", lines(0, 5000)
     path.write_bytes(lines(0, 5))
     with ship.running(make_source(path), **IMPATIENT) as shipper:
@@ -111,7 +81,7 @@ def test_24_an_outage_longer_than_every_time_out_loses_nothing_and_keeps_the_ord
     assert [record.value for record in read_topic(ship.settings, "trace", "raw")] == records(content), "in the order of the file"
 
 
-def test_26_a_broker_that_is_killed_and_comes_back_is_used_again_without_a_restart(ship: Ship, broker: Broker, logs: Path) -> None:
+def test_26_a_broker_that_is_killed_and_comes_back_is_used_again_without_a_restart(ship: Ship, broker: OwnKafka, logs: Path) -> None:
     path = logs / "a.log"
     path.write_bytes(lines(0, 5))
     with ship.running(make_source(path), **IMPATIENT) as shipper:

@@ -196,13 +196,24 @@ def test_sessions_only_where_a_client_is_named() -> None:
 
 def test_the_mapping_says_every_column() -> None:
     properties = make(**WEB).properties
-    assert {name: mapping["type"] for name, mapping in properties.items()} == {
+    assert {name: mapping.get("type", "object") for name, mapping in properties.items()} == {
         "address": "ip",
         "at": "keyword",
         "request": "text",
         "status": "long",
         "agent": "keyword",
+        "user_agent": "object",
     }
+
+
+def test_a_source_with_a_field_user_agent_keeps_it_as_it_is() -> None:
+    source = make(format="json", user_agent="user_agent")
+    assert not source.user_agent_details
+    assert "user_agent" not in source.properties
+    assert event(source, b'{"user_agent": "x"}').document["user_agent"] == "x"
+    other = make(format="json", user_agent="agent")
+    assert other.user_agent_details
+    assert event(other, b'{"agent": "x", "user_agent": "y"}').document["problems"] == ["user_agent:reserved_name"]
 
 
 def test_durations_and_days_of_a_block_are_worked_out() -> None:

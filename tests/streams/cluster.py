@@ -16,7 +16,7 @@ from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode
 from schemas.place import Place, key_prefix
 from tailrace import kafka
 from tailrace.settings import Settings
-from tests.helpers import read_topic
+from tests.helpers import end_of, read_topic
 
 CONFIG = """
 [sources.clicks]
@@ -107,7 +107,7 @@ class Cluster:
 
     def ends(self, topic: str) -> list[int]:
         consumer = self._consumers["parse"]
-        return [consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1] for partition in self._partitions]
+        return [end_of(consumer, TopicPartition(topic, partition)) for partition in self._partitions]
 
     def committed(self, role: str, source: str) -> list[int]:
         topic = self.topic(source, IN[role])

@@ -98,7 +98,60 @@ def test_agents_are_looked_for_only_where_they_belong(lists: dict[str, str]) -> 
 
 
 def test_without_lists_nothing_is_known() -> None:
-    assert document(Enricher(dataone()), ipAddress="127.0.0.1") == {"tags": [], "userAgent": STOCK_BROWSER, "ipAddress": "127.0.0.1"}
+    enricher = Enricher(dataone(user_agent_details=False))
+    found = document(enricher, ipAddress="127.0.0.1")
+    assert found.pop("counter").keys() == {"user", "session", "method", "lists"}
+    assert found == {"tags": [], "userAgent": STOCK_BROWSER, "ipAddress": "127.0.0.1"}
+
+
+def test_what_an_agent_says_stands_beside_it() -> None:
+    enricher = Enricher(dataone())
+    assert document(enricher)["user_agent"]["name"] == "Chrome"
+    assert "user_agent" not in document(enricher, userAgent="")
+    assert "user_agent" not in document(Enricher(dataone(user_agent_details=False)))
+    login = {"ip": "192.0.2.1", "user_agent": STOCK_BROWSER}
+    campus = Enricher(sources.build("ezcast", SourceSettings(format="ezcast")))
+    assert campus.enrich(Event("a", 0, None, "login", login)).document["user_agent"] == STOCK_BROWSER
+
+
+def test_counter_fields_are_those_of_reads_only(lists: dict[str, str]) -> None:
+    enricher = Enricher(dataone(**lists))
+    assert document(enricher, ipAddress="192.0.2.1")["counter"]["excluded"] == "dataone_ip"
+    assert document(enricher, ipAddress="203.0.113.1", userAgent="java/1.8")["counter"]["method"] == "machine"
+    assert document(enricher, subject="CN=urn:node:KNB,DC=dataone,DC=org")["counter"]["excluded"] == "admin_subject"
+    assert "counter" not in enricher.enrich(Event("a", 0, None, "replicate", {"tags": []})).document
+    spellings = [document(enricher, ipAddress=text)["counter"] for text in ("203.0.113.1", "::ffff:203.0.113.1")]
+    assert spellings[0] == spellings[1]
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_the_version_of_the_lists_changes_with_their_entries_alone(lists: dict[str, str], key: str) -> None:
+    enricher = Enricher(dataone(**lists))
+
+    def version() -> str:
+        enricher.refresh()
+        return str(document(enricher)["counter"]["lists"])
+
+    before = version()
+    path = Path(lists[key])
+    path.write_text("# a comment\n\n" + LISTS[key])
+    assert version() == before
+    path.write_text("")
+    assert version() == before
+    path.write_text(LISTS[key] + "203.0.113.99\n")
+    assert version() != before
+    path.write_text(LISTS[key])
+    assert version() == before == Enricher(dataone(**lists)).enrich(Event("a", 0, None, "read", {})).document["counter"]["lists"]
+
+
+def test_the_operator_of_the_network_stands_beside_the_place(asn_database: Path, tmp_path: Path) -> None:
+    database = tmp_path / "ASN.mmdb"
+    enricher = Enricher(dataone(geoip_asn=str(database)))
+    assert "geoip" not in document(enricher, ipAddress="192.0.2.1")
+    database.symlink_to(asn_database)
+    enricher.refresh()
+    assert document(enricher, ipAddress="192.0.2.1")["geoip"] == {"ip": "192.0.2.1", "asn": 64_496, "as_org": "Example University"}
+    assert document(enricher, ipAddress="198.51.100.1")["tags"] == []
 
 
 @pytest.mark.parametrize(

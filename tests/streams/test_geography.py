@@ -1,12 +1,9 @@
 import json
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
-from typing import cast
 
 import pytest
 from geoip2.database import Reader
-from geoip2.errors import AddressNotFoundError
-from geoip2.models import ASN
 
 from streams.geography import locate, open_asn, open_city, operator
 
@@ -62,19 +59,16 @@ def test_real_events_are_where_they_were(city: Reader, shared: Path) -> None:
         assert {name: found[name] for name in wanted} == wanted
 
 
-class Operators:
-    """Stands for an ASN database, of which there is none to be had freely: the two answers that it can give."""
-
-    def asn(self, address: IPv4Address) -> ASN:
-        if address not in ip_network("192.0.2.0/24"):
-            raise AddressNotFoundError(f"{address} is not in the database")
-        return ASN(address, autonomous_system_number=64_496, autonomous_system_organization=None)
-
-
-def test_the_operator_of_a_network() -> None:
-    asn = cast(Reader, Operators())
-    assert operator(asn, ip_address("192.0.2.1")) == {"ip": "192.0.2.1", "asn": 64_496}
+def test_the_operator_of_a_network(asn_database: Path) -> None:
+    asn = open_asn(asn_database)
+    assert operator(asn, ip_address("192.0.2.1")) == {"ip": "192.0.2.1", "asn": 64_496, "as_org": "Example University"}
+    assert operator(asn, ip_address("2001:db8::1")) == {"ip": "2001:db8::1", "asn": 64_497}
     assert operator(asn, ip_address("198.51.100.1")) == {}
+
+
+def test_a_database_of_operators_is_no_database_of_cities(asn_database: Path) -> None:
+    with pytest.raises(ValueError, match="it is a GeoLite2-ASN database where a City database is needed"):
+        open_city(asn_database)
 
 
 def test_a_database_of_another_kind_is_refused(city_database: Path) -> None:

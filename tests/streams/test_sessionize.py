@@ -9,7 +9,7 @@ from streams.outbox import Output
 from streams.sessionize import Sessionizer, Topics
 from streams.sessions import session_id
 from streams.state import DAY_MS, State
-from streams.table import Partition
+from streams.store import MemoryPartition
 from tests.streams.records import Record, clicks
 
 GAP = 3_600_000
@@ -20,15 +20,14 @@ class Stage:
     """A sessionizer with a table of its own."""
 
     def __init__(self) -> None:
-        self.data = Partition()
+        self.data = MemoryPartition()
         self.state = State(self.data, GAP, days=2, delay_events=0)
         self.sessionizer = Sessionizer(clicks(), Topics("enriched", "sessions", "dead"))
 
     def run(self, *events: EventEnvelope | bytes) -> list[Output]:
         values = [event if isinstance(event, bytes) else encode_event(event) for event in events]
         outputs, writes = self.sessionizer.run([Record(b"key", value) for value in values], self.state)  # type: ignore[arg-type, list-item, misc]
-        for key, value in writes.items():
-            self.data.put(key, value)
+        self.data.change(writes)
         return outputs
 
     def enriched(self, *events: EventEnvelope | bytes) -> list[Any]:
@@ -87,7 +86,7 @@ def test_an_event_before_the_horizon_disturbs_nobody() -> None:
         (True, session_id("a", T0 + 1)),
         (True, session_id("a", T0)),
     ]
-    assert stage.data.clients.keys() == {b"a", b"b", b"c"}
+    assert {client for client, _ in stage.data.clients()} == {b"a", b"b", b"c"}
     assert len(stage.state.client("a")) == 1
 
 

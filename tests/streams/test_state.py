@@ -4,7 +4,7 @@ import pytest
 
 from streams import state as module
 from streams.state import DAY_MS, State
-from streams.table import HORIZON, Partition, page_key
+from streams.store import HORIZON, MemoryPartition, page_key
 
 GAP = 3_600_000
 T0 = 17_000 * DAY_MS
@@ -14,7 +14,7 @@ class Table:
     """A partition's data that applies what the state writes, and counts it."""
 
     def __init__(self, delay_events: int = 0) -> None:
-        self.data = Partition()
+        self.data = MemoryPartition()
         self.state = State(self.data, GAP, days=2, delay_events=delay_events)
         self.writes: dict[bytes, bytes | None] = {}
 
@@ -29,8 +29,7 @@ class Table:
         for name, client in opened.items():
             self.writes |= {page_key(name.encode(), page): value for page, value in client.settle().pages.items()}
         self.writes |= self.state.end_batch(clients)
-        for key, value in self.writes.items():
-            self.data.put(key, value)
+        self.data.change(self.writes)
 
     def restart(self) -> None:
         self.state = State(self.data, GAP, days=2, delay_events=0)
@@ -87,7 +86,7 @@ def test_sessions_are_forgotten_when_nothing_can_join_them(restarted: bool) -> N
     for day in (1, 2, 3):
         table.see(*[(name, T0 + day * DAY_MS) for name in "abc"])
     assert table.state.horizon == T0 + DAY_MS
-    assert b"gone" not in table.data.clients
+    assert not table.data.pages(b"gone")
     assert [session.start for session in table.state.client("old").sessions] == [T0 + DAY_MS]
     assert table.state.client("edge").sessions, "an event at the horizon can still join it"
     assert table.state.is_late(T0 + DAY_MS - 1)
@@ -101,7 +100,7 @@ def test_expiry_takes_a_few_clients_after_each_batch(monkeypatch: pytest.MonkeyP
     left = []
     for _ in range(5):
         table.see(*[(name, T0 + 10 * DAY_MS) for name in "abc"])
-        left.append(sum(name.startswith(b"old") for name in table.data.clients))
+        left.append(sum(name.startswith(b"old") for name, _ in table.data.clients()))
     assert left == [25, 15, 5, 0, 0]
 
 

@@ -118,3 +118,38 @@ def test_a_file_of_actions_is_read_as_the_workers_will(file: Path) -> None:
     done = run("check")
     assert done.exit_code == 78
     assert 'error: sources.ezcast.actions = "actions.toml": types: album is both keyword and integer' in done.output
+
+
+PRIVATE = """
+[kafka]
+raw_retention = "30d"
+[sources.dataone]
+paths = ["*.log"]
+pseudonymize = true
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "messages"),
+    [
+        (("", ""), "0123456789abcdef", []),
+        (("", ""), "short", ["error: TAILRACE_HASH_KEY: a key of 5 characters is too short", "error: sources.dataone.pseudonymize"]),
+        (("", ""), None, ["error: sources.dataone.pseudonymize: no key for `tailrace stream`"]),
+        (('"30d"', '"soon"'), "0123456789abcdef", ["error: kafka.raw_retention"]),
+        (('raw_retention = "30d"', ""), "0123456789abcdef", ["warning: kafka.raw_retention: not set"]),
+        (("[kafka]", 'hash_key_file = "gone"\n[kafka]'), None, ["error: hash_key_file: cannot read gone", "error: sources.dataone"]),
+    ],
+)
+def test_privacy_needs_a_key_and_an_end_of_raw_topics(file: Path, change: tuple[str, str], key: str | None, messages: list[str]) -> None:
+    file.write_text(PRIVATE.replace(*change) if change[0] else PRIVATE)
+    done = run("check", **({"TAILRACE_HASH_KEY": key} if key else {}))
+    findings = done.output.splitlines()[:-1]
+    assert len(findings) == len(messages), findings
+    for finding, message in zip(findings, messages, strict=True):
+        assert finding.startswith(message)
+    assert done.exit_code == (78 if any(message.startswith("error") for message in messages) else 0)
+
+
+def test_the_key_stands_in_no_output(file: Path) -> None:
+    file.write_text(PRIVATE)
+    assert "0123456789abcdef" not in run("show", TAILRACE_HASH_KEY="0123456789abcdef").output

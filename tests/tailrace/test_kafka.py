@@ -2,11 +2,14 @@
 
 import logging
 
+import msgspec
 import pytest
+from confluent_kafka.admin import ConfigResource
 
 from tailrace.errors import ConfigError, Unreachable
-from tailrace.kafka import client_config, connect, producer_config
-from tailrace.settings import Kafka
+from tailrace.kafka import client_config, connect, ensure_topics, producer_config, topic
+from tailrace.settings import Kafka, Settings
+from tests.helpers import eventually
 
 
 def test_a_producer_loses_and_reorders_nothing_by_default() -> None:
@@ -37,3 +40,18 @@ def test_librdkafka_may_say_a_thing_once(caplog: pytest.LogCaptureFixture) -> No
         log.error("FAIL [test] connection lost (after %dms in state UP)", after_ms)
     log.error("FAIL [test] something else")
     assert [record.getMessage()[:26] for record in caplog.records] == ["FAIL [test] connection los", "FAIL [test] something else"]
+
+
+@pytest.mark.servers
+def test_topics_with_original_bytes_have_the_retention_of_raw(settings: Settings) -> None:
+    own = msgspec.structs.replace(settings.kafka, raw_retention="30d")
+    admin = connect(own, 10)
+    ensure_topics(admin, settings.kafka, ["old"])
+    ensure_topics(admin, own, ["old", "shop"])
+    kinds = ("raw", "events", "enriched", "dead")
+    names = [topic(own, source, kind) for source in ("shop", "old") for kind in kinds]
+    eventually(lambda: admin.list_topics(timeout=10).topics.keys() >= set(names), "the broker knows the topics")
+    found = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name) for name in names])
+    kept = {resource.name: future.result(timeout=20)["retention.ms"].value for resource, future in found.items()}
+    month = str(30 * 86_400_000)
+    assert [kept[name] for name in names] == [month, "-1", "-1", month, "-1", "-1", "-1", "-1"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.errors import ConfigError
-from tailrace.settings import load, origins, seconds, secret
+from tailrace.settings import Settings, hash_key, load, origins, seconds, secret
 from tailrace.sources import load_source, load_sources
 
 
@@ -55,7 +55,10 @@ def test_a_source_named_like_its_format_needs_no_format(file: Path) -> None:
     ("text", "words"),
     [
         ("[kafka]\nbootstrap_server = 'x'\n", ["kafka.bootstrap_server", "did you mean kafka.bootstrap_servers?"]),
-        ("zzz = 1\n", ["unknown key zzz", "known keys: elasticsearch, host, kafka, max_dead_share, ship, sources, state_dir"]),
+        (
+            "zzz = 1\n",
+            ["unknown key zzz", "known keys: elasticsearch, hash_key_file, host, kafka, max_dead_share, ship, sources, state_dir"],
+        ),
         ("[sources.ezcast]\npath = ['x']\n", ["sources.ezcast.path;", "did you mean sources.ezcast.paths?"]),
         ("[kafka]\npartitions = 'four'\n", ["kafka.partitions", "Expected `int`, got `str`"]),
         ("[kafka]\ncompression = 'rar'\n", ["kafka.compression", "rar"]),
@@ -157,3 +160,17 @@ def test_sources_are_built_by_name(file: Path) -> None:
     assert {name: source.index for name, source in load_sources(settings, ["ezcast"]).items()} == {"ezcast": "ezcast"}
     with pytest.raises(ConfigError, match=r"sources\.shop\.columns: missing; name the columns"):
         load_source(settings, "shop")
+
+
+def test_the_key_comes_from_its_variable_else_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("a key of a file of its own\n")
+    named = Settings(hash_key_file=str(tmp_path / "key"))
+    assert hash_key(Settings(), {}) == b""
+    assert hash_key(named, {}) == b"a key of a file of its own"
+    assert hash_key(named, {"TAILRACE_HASH_KEY": "a key of a variable"}) == b"a key of a variable"
+
+
+def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+    with pytest.raises(ConfigError, match="a key of 0 characters is too short; make one: openssl rand -hex 32"):
+        hash_key(Settings(hash_key_file=str(tmp_path / "key")), {})

@@ -1,0 +1,180 @@
+"""Avro records to bytes and back, by functions that are compiled from the schema.
+
+A general library walks the schema for every record, which for an event on a topic costs more than parsing its line did. Here it is
+walked once, and what comes out is straight Python. It knows what our schemas use: records of strings, bytes, integers and
+booleans, each of them possibly null (`["null", …]`). The bytes are those of fastavro; the tests hold the two against each other.
+
+Microseconds of one core for an event with a document of 300 bytes: encode 1.6 (fastavro 6.5), decode 3.3 (fastavro 5.0), and less
+where a reader takes some of the fields only.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache
+from typing import Any
+
+Schema = dict[str, Any]
+
+_CACHED = 16_384
+"""Texts and integers that are kept encoded."""
+_PIECE = 1 << 14
+"""Integers are written in pieces of two bytes, seven bits in each."""
+_INDENT = "\n    "
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+_LAST = [_varint(number) for number in range(_PIECE)]
+_MORE = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(_PIECE)]
+
+
+def _long(number: int) -> bytes:
+    number = number << 1 ^ number >> 63
+    out = b""
+    while number >= _PIECE:
+        out += _MORE[number & _PIECE - 1]
+        number >>= 14
+    if (len(out) == 8 and number > 0xFF) or len(out) > 8:
+        raise OverflowError("an integer of more than 64 bits")
+    return out + _LAST[number]
+
+
+def _bytes(value: bytes) -> bytes:
+    return _long(len(value)) + value
+
+
+def _text(value: str) -> bytes:
+    return _bytes(value.encode())
+
+
+_WRITERS: dict[str, Callable[[Any], bytes]] = {"string": _text, "bytes": _bytes, "long": _long, "int": _long}
+
+
+def compile_writer(schema: Schema, header: bytes, repeated: Collection[str] = ()) -> Callable[..., bytes]:
+    """A function of the record's fields, in their order, that returns `header` and the encoded record.
+
+    Values of the fields in `repeated` are looked up among those encoded before. The function does not check its arguments' types.
+    """
+    names: dict[str, Any] = {"header": header}
+    parts = ["header"]
+    for field in schema["fields"]:
+        name = field["name"]
+        kind, nullable = _kind(field)
+        if kind == "boolean":
+            part = rf'(b"\x01" if {name} else b"\x00")'
+        elif kind == "bytes":  # the longest ones, not to be copied twice
+            part = f"long(len({name})), {name}" if not nullable else f"bytes_({name})"
+        else:
+            write = _WRITERS[kind]
+            names[f"write_{name}"] = lru_cache(_CACHED)(write) if name in repeated else write
+            part = f"write_{name}({name})"
+        parts.append(rf'b"\x00" if {name} is None else b"\x02" + {part}' if nullable else part)
+    arguments = ", ".join(field["name"] for field in schema["fields"])
+    return _compile(f"def write({arguments}):{_INDENT}return b''.join(({', '.join(parts)}))", {**names, "long": _long, "bytes_": _bytes})
+
+
+def compile_reader(schema: Schema, start: int, wanted: Collection[str] | None = None) -> Callable[[bytes], Any]:
+    """A function of a value's bytes, whose record begins at `start`, that returns a tuple of the wanted fields in the schema's order.
+
+    `wanted` holds names of fields, and `NAME.begin` for the position in the bytes where a field begins; None: all fields.
+    The function raises ValueError or IndexError where the bytes are no such record and nothing more.
+    """
+    fields = schema["fields"]
+    wanted = [field["name"] for field in fields] if wanted is None else wanted
+    lines = [f"at = {start}"]
+    found = []
+    for field in fields:
+        name = field["name"]
+        if f"{name}.begin" in wanted:
+            lines.append(f"begin_{name} = at")
+            found.append(f"begin_{name}")
+        lines += _read(field, name in wanted, is_last=field is fields[-1])
+        if name in wanted:
+            found.append(name)
+    lines.append("if at != len(data): raise ValueError(f'{len(data)} bytes where the record has {at}')")
+    lines.append(f"return {', '.join(found)}")
+    return _compile(f"def read(data):{_INDENT}{_INDENT.join(lines)}", {"last_long": _last_long})
+
+
+def _read(field: Schema, is_wanted: bool, is_last: bool) -> Iterator[str]:
+    """The lines that read a field at `at`, or go past it."""
+    name = field["name"]
+    kind, nullable = _kind(field)
+    lines = list(_read_value(name if is_wanted else None, kind))
+    if is_wanted and is_last and kind == "long":
+        lines = [f"{name} = last_long(data[at:]); at = len(data)"]
+    if not nullable:
+        yield from lines
+        return
+    yield "branch = data[at]; at += 1"
+    yield "if branch == 2:"
+    yield from (f"    {line}" for line in lines)
+    yield "else:"
+    yield "    if branch: raise ValueError(f'branch {branch} of a union of two')"
+    if is_wanted:
+        yield f"    {name} = None"
+
+
+def _read_value(name: str | None, kind: str) -> Iterator[str]:
+    if kind == "boolean":
+        if name:
+            yield f"{name} = data[at] == 1"
+        yield "at += 1"
+        return
+    yield "byte = data[at]; at += 1"
+    if name or kind in ("string", "bytes"):
+        yield "number = byte & 127; shift = 7"
+        yield "while byte > 127:"
+        yield "    byte = data[at]; at += 1"
+        yield "    number |= (byte & 127) << shift; shift += 7"
+    else:
+        yield "while byte > 127:"
+        yield "    byte = data[at]; at += 1"
+    if kind in ("long", "int"):
+        if name:
+            yield f"{name} = number >> 1 ^ -(number & 1)"
+        return
+    yield "end = at + (number >> 1)"
+    if name:
+        yield f"{name} = data[at:end]{'.decode()' if kind == 'string' else ''}"
+    yield "at = end"
+
+
+@lru_cache(_CACHED)
+def _last_long(data: bytes) -> int:
+    """An integer that ends the record, so that its bytes are known before it is read."""
+    if not data:
+        raise IndexError("no integer where one begins")
+    number = 0
+    for place, byte in enumerate(data):
+        if (byte > 127) is (place == len(data) - 1):
+            raise ValueError("an integer that does not end with the record")
+        number |= (byte & 127) << 7 * place
+    return number >> 1 ^ -(number & 1)
+
+
+def _kind(field: Schema) -> tuple[str, bool]:
+    """A field's type without logical types, and whether it may be null."""
+    kind = field["type"]
+    nullable = isinstance(kind, list)
+    if nullable:
+        null, kind = kind
+        assert null == "null", f"{field['name']}: null stands first in a union"
+    if isinstance(kind, dict):
+        kind = kind["type"]
+    assert kind == "boolean" or kind in _WRITERS, f"{field['name']}: {kind} is a type that this module does not know"
+    return kind, nullable
+
+
+def _compile(source: str, names: dict[str, Any]) -> Callable[..., Any]:
+    """The one function of `source`, which is made of our own schemas' names only."""
+    found: dict[str, Any] = {}
+    exec(compile(source, "<compiled from an Avro schema>", "exec"), names, found)
+    (function,) = found.values()
+    return function  # type: ignore[no-any-return]
