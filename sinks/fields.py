@@ -82,7 +82,9 @@ def update(client: Elasticsearch, pattern: str, properties: Properties) -> None:
     Raises TailraceError where Elasticsearch does not say what they have; what it refuses to add is a warning.
     """
     try:
-        found = client.indices.get_mapping(index=pattern, expand_wildcards="open", ignore_unavailable=True, allow_no_indices=True)
+        found = client.indices.get_mapping(
+            index=pattern, expand_wildcards=["open", "hidden"], ignore_unavailable=True, allow_no_indices=True
+        )
     except ApiError as error:
         raise TailraceError(f"Elasticsearch does not show the mappings of {pattern}: {error}; grant view_index_metadata") from None
     lacking: dict[str, tuple[Properties, list[str]]] = {}

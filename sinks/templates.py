@@ -19,7 +19,7 @@ from tailrace.errors import ConfigError, Refused, TailraceError
 
 log = logging.getLogger("tailrace.sink")
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of what this module writes, so that an older sink beside a newer one does not put its own back."""
 
 PRIORITY = 500
@@ -40,6 +40,11 @@ DYNAMIC_TEMPLATES = [
 
 def common_name(elasticsearch: config.Elasticsearch) -> str:
     return f"{elasticsearch.index_prefix}tailrace-common"
+
+
+def view_name(template: str) -> str:
+    """The component template that says whether users see what the index template makes (`sinks.view`)."""
+    return f"{template}-view"
 
 
 def component(elasticsearch: config.Elasticsearch) -> dict[str, Any]:
@@ -79,7 +84,8 @@ def index_templates(elasticsearch: config.Elasticsearch, sources: Iterable[Sourc
             found[name] = {
                 "index_patterns": [pattern],
                 "priority": PRIORITY + len(pattern),  # of `log-*` and `log-web-*` the second is for log-web-2026.11
-                "composed_of": [common_name(elasticsearch)],
+                "composed_of": [common_name(elasticsearch), view_name(name)],
+                "ignore_missing_component_templates": [view_name(name)],  # as long as nothing was switched
                 "template": {"mappings": {"properties": {}}},
             }
         properties = found[name]["template"]["mappings"]["properties"]

@@ -3,13 +3,14 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, get_args
 
 import click
 
 from tailrace import generations, kafka, options, retry
+from tailrace.columns import echo_columns, printable
 from tailrace.dead import Stage
 from tailrace.errors import TailraceError
 from tailrace.letters import Filter, Letter, read
@@ -88,11 +89,11 @@ def list_letters(settings: Settings, wanted: list[Letter], limit: int, style: st
     if not wanted:
         click.echo("no dead letters")
         return
-    _columns(["letters", "source", "stage", "reason", "state"], [(f"{count:,}", *kind) for kind, count in counts.most_common()])
+    echo_columns(["letters", "source", "stage", "reason", "state"], [(f"{count:,}", *kind) for kind, count in counts.most_common()])
     if newest:
         click.echo()
         heading = ["id", "written", "source", "stage", "reason", "place", "record"]
-        _columns(heading, [_row(letter) for letter in newest])
+        echo_columns(heading, [_row(letter) for letter in newest])
         if len(wanted) > len(newest):
             click.echo(f"{len(wanted) - len(newest):,} more; --limit shows them")
 
@@ -110,8 +111,8 @@ def show(settings: Settings, wanted: list[Letter], style: str) -> None:
         record = told.pop("record")
         for name, value in {**told, "what to do": ADVICE.get(letter.letter.stage, "")}.items():
             if value not in (None, ""):
-                click.echo(f"{click.style(name, bold=True)}: {_printable(str(value))}")
-        click.echo(_printable(record, keep="\n") + "\n")
+                click.echo(f"{click.style(name, bold=True)}: {printable(str(value))}")
+        click.echo(printable(record, keep="\n") + "\n")
 
 
 @dead.command("retry", short_help="Send letters through the stage that failed.")
@@ -183,16 +184,3 @@ def _row(letter: Letter) -> tuple[str, ...]:
     where = f"{letter.place[0].path}@{letter.place[1]}" if letter.place else f"{failed.topic}[{failed.partition}]@{failed.offset}"
     record = failed.payload[: HEAD * 4].decode(errors="backslashreplace")[:HEAD]
     return (letter.id, f"{letter.written:%Y-%m-%d %H:%M:%S}", letter.source, failed.stage, failed.reason, where, record)
-
-
-def _columns(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    grid = [heading, *([_printable(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, cells)) for cells in zip(*grid, strict=True)]
-    for number, row in enumerate(grid):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        click.echo(click.style(line, bold=True) if not number else line)
-
-
-def _printable(text: str, keep: str = "") -> str:
-    """What a log line says is not trusted: control characters would reach the terminal."""
-    return "".join(letter if letter.isprintable() or letter in keep else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -57,6 +57,8 @@ class Current(msgspec.Struct, frozen=True):
 
     name: str = FIRST
     former: str | None = None
+    first: bool = True
+    """Whether the first generation is there; the others have entries of their own."""
 
 
 class Generations(NamedTuple):
@@ -103,6 +105,24 @@ def resolve(settings: config.Settings, name: str | None) -> config.Settings:
     return settings_of(settings, read(settings.kafka).named(name))
 
 
+class Indices(NamedTuple):
+    """How to ask for the indices of one source in one generation."""
+
+    pattern: str
+    expand_wildcards: list[str]
+
+
+def indices_of(settings: config.Settings, known: Generations, source: str, name: str) -> Indices:
+    """The current generation's are those that users see; the first one's are hidden when they are not."""
+    stems = {block.index or other for other, block in settings.sources.items()}
+    stem = settings.sources[source].index or source
+    prefix = index_prefix(settings.elasticsearch, FIRST if name == known.current.name else name)
+    if name == FIRST != known.current.name:  # `ezcast-*` would also find what the alias leads to
+        return Indices(",".join(f"{prefix}{stem}-{months}" for months in ("1*", "2*", "undated")), ["open", "hidden"])
+    others = [f"-{prefix}{other}-*" for other in sorted(stems) if other.startswith(f"{stem}-")]
+    return Indices(",".join([f"{prefix}{stem}-*", *others]), ["open"])
+
+
 def option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--generation NAME, as `generation`."""
     return click.option(
@@ -134,6 +154,8 @@ def read(settings: config.Kafka) -> Generations:
                     by_name[found.name] = found
             except msgspec.DecodeError as error:
                 raise TailraceError(f"{topic_name(settings)} holds a record that this version cannot read: {error}") from None
+    if not current.first:
+        del by_name[FIRST]
     return Generations(by_name, current)
 
 
