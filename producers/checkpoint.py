@@ -23,7 +23,15 @@ _MAGIC = b"tailrace-checkpoint"
 _VERSION = 1
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Packed(msgspec.Struct, frozen=True):
+    """A compressed file as it was when it was read to its end: while it is so, it need not be decompressed again."""
+
+    size: int
+    """Bytes on the disk."""
+    mtime_ns: int
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str
     file: str
     """File id."""
@@ -34,6 +42,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     signed: int
     """The file's first `signed` bytes have the digest `signature`: tells files of one first line apart."""
     signature: str
+    ended: int = 0
+    """The `ended` bytes before `offset` have the digest `ending`: tells files apart that differ later. 0: not known."""
+    ending: str = ""
+    packed: Packed | None = None
+    """Of a compressed file that ends at `offset`."""
     sealed: Seal | None = None
     """Of the file as it was when it was complete; it still is if it ends there."""
 

@@ -12,7 +12,6 @@ from producers import figures, inventory
 from producers.checkpoint import Entry, Store, peek
 from producers.files_cli import folder, host, seal_after_s, table
 from producers.inventory import FileState
-from producers.monitor import Answers, Monitor
 from producers.notice import noticing
 from producers.progress import Progress, size
 from producers.publish import Publisher
@@ -23,6 +22,7 @@ from schemas.source import Source
 from tailrace import kafka, options
 from tailrace.errors import TailraceError
 from tailrace.metrics import expose
+from tailrace.monitor import Answers, Monitor
 from tailrace.settings import Settings, load
 from tailrace.sources import load_sources
 
@@ -70,7 +70,7 @@ def run(settings: Settings, sources: list[Source], store: Store, *, once: bool, 
             stack.callback(signal.signal, number, signal.signal(number, _handler(act)))
         if settings.ship.monitor:
             answers = Answers(lambda: expose(figures.samples(shipper)), lambda: figures.health(shipper))
-            stack.callback(Monitor(settings.ship.monitor, answers).stop)
+            stack.callback(Monitor("ship.monitor", settings.ship.monitor, answers).stop)
         if not once:
             stack.enter_context(noticing([path for source in sources for path in source.settings.paths], shipper.look))
         shipper.run(Progress() if once else None)

@@ -11,8 +11,8 @@ from schemas import identity
 
 _INPUT_BYTES = 64 * 1024
 
-_KEPT_BYTES = 64
-"""Decompressed bytes that stay at hand before the offset: a reader looks back a little each time (`reader._MARKER_BYTES`)."""
+_KEPT_BYTES = 2048
+"""Decompressed bytes that stay at hand before the offset: a reader looks back a little each time (`reader.ENDING_BYTES`)."""
 
 _GZIP = zlib.MAX_WBITS | 16
 

@@ -8,16 +8,23 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from producers.monitor import Health
 from producers.registry import TailedFile
 from tailrace import metrics
 from tailrace.metrics import Sample
+from tailrace.monitor import Health
 
 if TYPE_CHECKING:
     from producers.ship import Shipper
 
 STUCK_S = 60.0
 """A producer whose queue has not moved for so long is not well: Kafka takes nothing, or reading hangs in a dead share."""
+
+
+class ShipHealth(Health, frozen=True, kw_only=True):
+    files: int
+    lag_bytes: int
+    queue_records: int
+    unreadable_files: int
 
 
 def samples(shipper: "Shipper") -> Iterator[Sample]:
@@ -46,9 +53,9 @@ def _of_file(tailed: TailedFile) -> Iterator[Sample]:
     yield Sample(metrics.SHIP_FILE_LAG, max(0, size - acknowledged), labels)
 
 
-def health(shipper: "Shipper") -> Health:
+def health(shipper: "Shipper") -> ShipHealth:
     files = shipper.files()
-    return Health(
+    return ShipHealth(
         status=_status(shipper),
         files=len(files),
         lag_bytes=sum(max(0, tailed.size - tailed.acknowledged) for tailed in files if not tailed.replaced),

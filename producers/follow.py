@@ -29,12 +29,12 @@ class Follower:
         self.failing: set[TailedFile] = set()
         """Files that could not be read in their last turn; they rest until they are woken."""
 
-    def turn(self, tailed: TailedFile, now_s: float) -> bool:
-        """Whether anything was read or a backfill is done with the file. Raises what `publish` raises."""
+    def turn(self, tailed: TailedFile, now_s: float, limit: int) -> bool:
+        """Read at most `limit` bytes. Whether anything was read or a backfill is done with the file. Raises what `publish` raises."""
         if not tailed.reader.is_open and not self._open(tailed, now_s):
             return False
         try:
-            parts = tailed.reader.read(now_s)
+            parts = tailed.reader.read(now_s, limit)
         except Replaced:
             self._replace(tailed)
             return True
@@ -60,6 +60,8 @@ class Follower:
     def _open(self, tailed: TailedFile, now_s: float) -> bool:
         if tailed.gone:
             self._give_up(tailed)
+        elif self._once and tailed.packed:
+            self._finish(tailed)
         elif not self._has_more(tailed):
             self._at_end(tailed, now_s)
         elif self._opener.open(tailed):

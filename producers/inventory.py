@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from producers import content
-from producers.checkpoint import Entry
+from producers.checkpoint import Entry, Packed
 from producers.discovery import Found, find
 from producers.registry import ENDS_EARLY, Registry, TailedFile
 from producers.seal import SLICE_BYTES, Complete
@@ -64,7 +64,8 @@ def take(sources: Sequence[Source], host: str, entries: Sequence[Entry], seal_af
 
 def _followed(tailed: TailedFile, complete: Complete, entry: Entry | None) -> FileState:
     try:
-        size = _content_size(tailed.found)
+        unchanged = entry is not None and entry.packed == Packed(tailed.found.size, tailed.found.mtime_ns)
+        size = tailed.acknowledged if unchanged else _content_size(tailed.found)
     except OSError as error:
         return _state(tailed, "unreadable", tailed.found.size, error.strerror or str(error))
     if entry is None or not entry.offset:

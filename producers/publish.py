@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from producers.reader import DEAD_BYTES, Records, TooLarge, Torn
+from producers.reader import DEAD_BYTES, UNSIGNED, Records, TooLarge, Torn
 from schemas.place import Place, key
 from tailrace.dead import DeadLetter
 from tailrace.errors import Refused, TailraceError
@@ -51,11 +51,13 @@ class Stopped(Exception):
 class Batch:
     """Records of a file that are acknowledged together."""
 
-    __slots__ = ("_refused", "count", "end", "left")
+    __slots__ = ("_refused", "count", "end", "ending", "left")
 
     def __init__(self, end: int, count: int, refused: "Callable[[Batch, KafkaError, Any], None]") -> None:
         self.end = end
         """Where the file's checkpoint may move when all is delivered."""
+        self.ending = UNSIGNED
+        """Of the last bytes before `end`, where they are known."""
         self.count = count
         self.left = count
         self._refused = refused
@@ -157,7 +159,7 @@ class Publisher:
         batch = Batch(part.end, 1, self._refused)
         length = f"{part.end - part.begin:,} bytes long" if part.end > part.begin else "unterminated and already too long"
         message = f"the record is {length}; its first {len(part.head):,} bytes are kept here"
-        letter = DeadLetter(prefix + b"%d" % part.begin, part.head, "ship", "record_too_large", message, "", -1, -1)
+        letter = DeadLetter(prefix + b"%d" % part.begin, part.head, "ship", "record_too_large", message, "", -1, -1, part.end - part.begin)
         log.warning("record too large at %s: %s", letter.key.decode(errors="replace"), message)
         self._send_dead(topic(self._kafka, source, "dead"), letter, batch)
         return batch
@@ -237,7 +239,9 @@ class Publisher:
         for error in refusals:
             log.warning("record refused at %s: %s", message.key().decode(errors="replace"), error.str())
             text = f"the broker refused it: {error.str()}; at most its first {DEAD_BYTES:,} bytes are kept here"
-            letter = DeadLetter(message.key(), message.value()[:DEAD_BYTES], "ship", "record_refused", text, message.topic(), -1, -1)
+            value, whole = message.value()[:DEAD_BYTES], len(message.value()) + 1
+            length = whole if whole > DEAD_BYTES else 0
+            letter = DeadLetter(message.key(), value, "ship", "record_refused", text, message.topic(), -1, -1, length)
             self._send_dead(message.topic().removesuffix("raw") + "dead", letter, batch)
 
     def _drain(self) -> None:

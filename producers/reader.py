@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from producers.content import Content, Damaged, Packed, Replaced
 from schemas import framing
+from schemas.identity import HEAD_BYTES
 from schemas.source import Source
 
 CHUNK_BYTES = 256 * 1024
@@ -26,8 +27,8 @@ DEAD_BYTES = 1024 * 1024
 SIGNED_BYTES = 64 * 1024
 """How much of a file's beginning its signature covers: files of one head are told apart by it across restarts."""
 
-_MARKER_BYTES = 32
-"""Bytes before the offset that are read again each time, to see that the file still is what it was."""
+ENDING_BYTES = 1024
+"""Bytes before the offset that are read again each time, to see that the file still is what it was; across restarts, by their digest."""
 
 
 class Records(NamedTuple):
@@ -55,14 +56,28 @@ Part = Records | TooLarge | Torn
 
 
 class Signature(NamedTuple):
-    """What a file begins with: the digest of its first `length` bytes."""
+    """The digest of `length` bytes: of a file's first, or of those before an offset."""
 
     length: int
     digest: str
 
 
-def sign(beginning: bytes) -> Signature:
-    return Signature(len(beginning), blake2b(beginning, digest_size=16).hexdigest())
+UNSIGNED = Signature(0, "")
+
+
+def sign(content: bytes) -> Signature:
+    return Signature(len(content), blake2b(content, digest_size=16).hexdigest())
+
+
+def ending(before: bytes, part: Part) -> bytes:
+    """The last bytes before the end of a part, at most `ENDING_BYTES`, given those before its beginning."""
+    if isinstance(part, Records):
+        end = part.ends[-1]
+        last = part.buffer[max(0, end - ENDING_BYTES) : end]
+        return last if len(last) == ENDING_BYTES else (before + last)[-ENDING_BYTES:]
+    if isinstance(part, TooLarge) and part.end > part.begin:
+        return b""  # nobody has its end
+    return before
 
 
 class Reader:
@@ -77,6 +92,12 @@ class Reader:
         self._held = b""
         """Bytes from `_begin` to `position`, of records that are not complete."""
         self._marker = b""
+        self.before = b""
+        """The last bytes before the offset that it began at, once it was opened."""
+        self._known = UNSIGNED
+        """The signature, as long as the file was not opened."""
+        self._ahead = b""
+        """What stood at `position` when the file was opened; looked at until there is a marker."""
         self._too_large: TooLarge | None = None
         """The record that is being skipped; `_held` then begins inside it."""
         self._until: re.Pattern[bytes] | None = None
@@ -110,7 +131,11 @@ class Reader:
 
     @property
     def signature(self) -> Signature:
-        return Signature(self._signed_length, self._signed.hexdigest())
+        return Signature(self._signed_length, self._signed.hexdigest()) if self._signed_length else self._known
+
+    @property
+    def signed_length(self) -> int:
+        return self._signed_length or self._known.length
 
     @property
     def waits(self) -> bool:
@@ -130,12 +155,18 @@ class Reader:
             self._signed.update(beginning)
             self._signed_length = len(beginning)
         if not self._marker:
-            length = min(_MARKER_BYTES, self.position)
+            length = min(ENDING_BYTES, self.position)
             marker = content.pread(length, self.position - length)
-            self._marker = marker if len(marker) == length else b""
+            self._marker = self.before = marker if len(marker) == length else b""
+        if not self._marker and not self._ahead:
+            self._ahead = content.pread(HEAD_BYTES, self.position)
         self.close()
         self._content = content
         self._note_consumed(content)
+
+    def take_as_read(self, consumed: int, signature: Signature) -> None:
+        """The file, which is not opened, is compressed, has `consumed` bytes on the disk, and holds nothing after the offset."""
+        self._packed_consumed, self._known, self.at_end = consumed, signature, True
 
     def agrees(self, content: Content) -> bool:
         """Whether a file holds before `position` what was read there; the benefit of the doubt for one that is still being compressed."""
@@ -151,28 +182,29 @@ class Reader:
         assert self._content is not None, "the reader is closed"
         return self._content.fileno()
 
-    def read(self, now_s: float) -> list[Part]:
-        """The records that the next chunk completes, or that have waited long enough for a further line.
+    def read(self, now_s: float, limit: int = CHUNK_BYTES) -> list[Part]:
+        """The records that the next chunk, of `limit` bytes, completes, or that have waited long enough for a further line.
 
         Raises Replaced, and OSError as the file system does (a share that went away; Damaged: compressed data that is broken).
         """
+        limit = max(limit, min(CHUNK_BYTES, len(self._held)))  # a long record in small pieces would be copied once for each
         content, marker = self._content, self._marker
         assert content is not None, "the reader is closed"
         try:
-            data = content.pread(CHUNK_BYTES + len(marker), self.position - len(marker))
+            data = content.pread(limit + len(marker), self.position - len(marker))
         except Damaged:
             self._packed_consumed = os.fstat(content.fileno()).st_size  # there is no more to be had from it as it stands
             raise
         self._note_consumed(content)
         is_behind = content.ends_early and len(data) < len(marker)
-        if not is_behind and not data.startswith(marker):
+        if not is_behind and not data.startswith(marker or self._ahead[:limit]):
             raise Replaced
         self.at_end = len(data) <= len(marker)
         if self.at_end:
             is_due = self.waits and now_s - self._grown_s >= self._timeout_s
             return list(self._complete(final=True)) if is_due else []
         self._grown_s = now_s
-        self._marker = data[-_MARKER_BYTES:]
+        self._marker = data[-ENDING_BYTES:]
         self._take(memoryview(data)[len(marker) :])
         return list(self._complete(final=False))
 

@@ -33,10 +33,10 @@ class Coverage:
         self._early: dict[int, bytes] = {}
         """Records within the first `SIGNED_BYTES` that came before their turn."""
 
-    def add(self, begin: int, value: bytes) -> None:
-        """A record without its last LF."""
-        end = begin + len(value) + 1
-        self._sign(begin, value)
+    def add(self, begin: int, value: bytes, length: int = 0) -> None:
+        """A record without its last LF; `length`: its bytes in the file, where `value` is only its beginning."""
+        end = begin + (length or len(value) + 1)
+        self._sign(begin, value if length else value + b"\n")
         begin = self._begins.pop(begin, begin)
         end = max(self._ends.pop(end, end), self._ends.get(begin, 0))
         self._ends[begin], self._begins[end] = end, begin
@@ -60,10 +60,10 @@ class Coverage:
             signature=self._signed.hexdigest(),
         )
 
-    def _sign(self, begin: int, value: bytes) -> None:
+    def _sign(self, begin: int, content: bytes) -> None:
         if not self._signed_length <= begin < SIGNED_BYTES:
             return
-        self._early[begin] = max(self._early.get(begin, b""), value + b"\n", key=len)
+        self._early[begin] = max(self._early.get(begin, b""), content, key=len)
         while self._signed_length < SIGNED_BYTES and (line := self._early.pop(self._signed_length, b"")):
             fresh = line[: SIGNED_BYTES - self._signed_length]
             self._signed.update(fresh)
@@ -84,31 +84,31 @@ def recover(kafka: Kafka, sources: Iterable[str], host: str) -> list[Entry]:
 def _cover(kafka: Kafka, source: str, host: str) -> Iterable[tuple[Place, Coverage]]:
     found: dict[str, tuple[Place, Coverage]] = {}
     count = 0
-    for place, offset, value in _shipped(kafka, source):
+    for place, offset, value, length in _shipped(kafka, source):
         if place.host == host and not place.torn:
             count += 1
             known = found.get(place.file) or found.setdefault(place.file, (place, Coverage()))
-            known[1].add(offset, value)
+            known[1].add(offset, value, length)
     log.info("%s: %d records of %d files are on Kafka; what follows them is shipped", source, count, len(found))
     return found.values()
 
 
-def _shipped(kafka: Kafka, source: str) -> Iterator[tuple[Place, int, bytes]]:
-    """Records of the raw topic, and those that the broker refused and a dead letter holds whole."""
+def _shipped(kafka: Kafka, source: str) -> Iterator[tuple[Place, int, bytes, int]]:
+    """Records of the raw topic, and those that no topic takes and of which a dead letter is kept: as `Coverage.add` takes them."""
     with closing(TopicReader(kafka, topic(kafka, source, "raw"))) as reader:
         for message in reader.records():
             yield from _placed(message.key(), message.value())
     with closing(TopicReader(kafka, topic(kafka, source, "dead"))) as reader:
         for message in reader.records():
             letter = from_record(message.key(), message.value(), message.headers())
-            if letter.reason == "record_refused" and len(letter.payload) < DEAD_BYTES:
-                yield from _placed(letter.key, letter.payload)
+            if letter.length or (letter.reason == "record_refused" and len(letter.payload) < DEAD_BYTES):
+                yield from _placed(letter.key, letter.payload, letter.length)
 
 
-def _placed(raw_key: bytes | None, value: bytes | None) -> Iterator[tuple[Place, int, bytes]]:
+def _placed(raw_key: bytes | None, value: bytes | None, length: int = 0) -> Iterator[tuple[Place, int, bytes, int]]:
     """Nothing for a key that names no place."""
     try:
         place, offset = split_key(raw_key or b"")
     except ValueError:
         return
-    yield place, offset, value or b""
+    yield place, offset, value or b"", length

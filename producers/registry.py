@@ -18,11 +18,11 @@ from itertools import count
 from typing import NamedTuple
 
 from producers import content as contents
-from producers.checkpoint import Entry
+from producers.checkpoint import Entry, Packed
 from producers.content import Content, Replaced
 from producers.discovery import Found, Inode
 from producers.publish import Batch
-from producers.reader import SIGNED_BYTES, Reader, Signature, sign
+from producers.reader import SIGNED_BYTES, UNSIGNED, Part, Reader, Signature, ending, sign
 from schemas import identity
 from schemas.heartbeat import Seal
 from schemas.place import Place, key_prefix
@@ -32,6 +32,9 @@ from schemas.watermark import Mark
 log = logging.getLogger("tailrace.ship")
 
 ENDS_EARLY = "its compressed data stops before its end: it is still being written, or was cut"
+
+WRITTEN_S = 60.0
+"""A compressed file that stops before its end and was not written for so long was cut; it is read as far as it goes."""
 
 
 def _max_open() -> int:
@@ -74,8 +77,14 @@ class TailedFile:
     """What it holds, once it is complete."""
     mark: Mark = field(default_factory=Mark)
     """Before when all that stood in it is acknowledged."""
+    ended: Signature = UNSIGNED
+    """Of the last bytes before `acknowledged`."""
     batches: deque[Batch] = field(default_factory=deque)
     prefix: bytes = b""
+    _ending: bytes | None = None
+    """The last bytes before the end of the last batch."""
+    _entry: tuple[object, Entry] | None = None
+    """The last one, and what it was made of."""
 
     def __post_init__(self) -> None:
         self.prefix = key_prefix(self.place)
@@ -87,16 +96,38 @@ class TailedFile:
         """Bytes, as far as known: those of a compressed file that are not read yet count as they stand on the disk."""
         return self.reader.position + max(0, self.found.size - self.reader.consumed)
 
+    @property
+    def packed(self) -> Packed | None:
+        """What the file is on the disk, where it is compressed, and shipped to its end."""
+        reader = self.reader
+        if not reader.is_packed or not reader.at_end or reader.ends_early:
+            return None
+        whole = reader.position == self.acknowledged and reader.consumed == self.found.size
+        return Packed(self.found.size, self.found.mtime_ns) if whole else None
+
+    def sent(self, part: Part, batch: Batch) -> None:
+        """A part of it is on its way as a batch."""
+        self._ending = ending(self.reader.before if self._ending is None else self._ending, part)
+        batch.ending = sign(self._ending)
+        self.batches.append(batch)
+
     def settle(self) -> int:
         """Move the acknowledged offset over the batches that are delivered; how many records those held."""
         records = 0
         while self.batches and self.batches[0].left == 0:
             batch = self.batches.popleft()
-            self.acknowledged = batch.end
+            self.acknowledged, self.ended = batch.end, batch.ending
             records += batch.count
         return records
 
     def entry(self) -> Entry:
+        """Of the checkpoint; the same object until something changes, since most of thousands of files do not."""
+        state = (self.acknowledged, self.reader.signed_length, self.packed, self.sealed)
+        if self._entry is None or self._entry[0] != state:
+            self._entry = (state, self._make_entry())
+        return self._entry[1]
+
+    def _make_entry(self) -> Entry:
         signature = self.reader.signature
         return Entry(
             source=self.source.name,
@@ -105,6 +136,9 @@ class TailedFile:
             offset=self.acknowledged,
             signed=signature.length,
             signature=signature.digest,
+            ended=self.ended.length,
+            ending=self.ended.digest,
+            packed=self.packed,
             sealed=self.sealed,
         )
 
@@ -205,7 +239,10 @@ class Registry:
                 if content.ends_early:
                     self._cannot_read(file.path, ENDS_EARLY)
                 head = beginning if not content.ends_early else None
-            if head:
+            if head and self._may_be_known(source, file, content, beginning, head):
+                if heads_may_be_torn:
+                    self._cannot_read(file.path, ENDS_EARLY)
+            elif head:
                 kept = self._follow(source, file, content, begin, beginning, head)
                 if self.unreadable.pop(file.path, None):
                     log.info("%s can be read now", file.path)
@@ -222,31 +259,50 @@ class Registry:
             log.warning("cannot read %s: %s; other files go on, and it is tried again", path, why)
         self.unreadable[path] = why
 
+    def _may_be_known(self, source: Source, file: Found, content: Content, beginning: bytes, head: bytes) -> bool:
+        """Whether a compressed file that is being written is too short to tell whether it is one that was read: it is waited for."""
+        if not content.ends_early or time.time() - file.mtime_ns / 1e9 > WRITTEN_S:
+            return False
+        return any(
+            len(beginning) < max(tailed.reader.signature.length if tailed else 0, entry.signed if entry else 0)
+            for tailed, entry in self._begin_alike(source, head)
+        )
+
+    def _begin_alike(self, source: Source, head: bytes) -> Iterator[tuple[TailedFile | None, Entry | None]]:
+        """What is known of files with this head, by ordinal."""
+        for ordinal in count():
+            at = (source.name, identity.file_id(head, ordinal))
+            tailed, entry = self._tracked.get(at), self._stored.get(at)
+            if tailed is None and entry is None:
+                return
+            yield tailed, entry
+
     def _follow(self, source: Source, file: Found, content: Content, begin: int, beginning: bytes, head: bytes) -> bool:
         """Decide what the file is. True where the content was given to a reader."""
         stored: list[tuple[bool, int, Entry]] = []
-        for ordinal in count():
-            file_id = identity.file_id(head, ordinal)
-            tailed = self._tracked.get((source.name, file_id))
-            entry = self._stored.get((source.name, file_id))
+        known = list(self._begin_alike(source, head))
+        for tailed, entry in known:
             if tailed is not None and _same(tailed, content, beginning):
                 return self._known(tailed, file, content)
-            if entry is not None and _continues(entry, content, beginning, file.size):
+            if entry is not None and _continues(entry, file, content, beginning):
                 stored.append((entry.path == file.path, entry.signed, entry))
-            if tailed is None and entry is None:
-                break
         if stored:
             best = max(stored, key=lambda candidate: candidate[:2])[2]
             del self._stored[source.name, best.file]
             tailed = self._track(source, self._place(source, best.file, best.path), file, best.offset)
-            tailed.sealed = best.sealed
+            tailed.sealed, tailed.ended = best.sealed, Signature(best.ended, best.ending)
+            if best.packed == Packed(file.size, file.mtime_ns):
+                tailed.reader.take_as_read(file.size, Signature(best.signed, best.signature))
+                self._notice(tailed, file)
+                return False
         elif _is_old(source, file):
             log.info("%s is left alone: it was last written longer than %s ago", file.path, source.settings.ignore_older)
             self._ignored[source.name, file.inode] = file
             return False
         else:
-            if ordinal:
+            if known:
                 log.info("%s begins like a file that was read before and then differs: it is read as a file of its own", file.path)
+            file_id = identity.file_id(head, len(known))
             tailed = self._track(source, self._place(source, file_id, file.path), file, begin)
         self._carry_on(tailed, file, content)
         return True
@@ -254,12 +310,16 @@ class Registry:
     def _place(self, source: Source, file_id: str, path: str) -> Place:
         return Place(file_id, self._host, path, source.settings.fields, encoding=source.settings.encoding)
 
-    def _carry_on(self, tailed: TailedFile, file: Found, content: Content) -> None:
-        """Read from this file from now on; later, by its path, where too many files are open."""
+    def _notice(self, tailed: TailedFile, file: Found) -> None:
+        """This is where the file is from now on."""
         self._inodes[tailed.source.name, file.inode] = tailed
         self._copies.pop((tailed.source.name, file.inode), None)
         tailed.found, tailed.gone, tailed.replaced, tailed.finished = file, False, False, False
         self._changed.append(tailed)
+
+    def _carry_on(self, tailed: TailedFile, file: Found, content: Content) -> None:
+        """Read from this file from now on; later, by its path, where too many files are open."""
+        self._notice(tailed, file)
         self._room -= not tailed.reader.is_open
         tailed.reader.open(content)
         if self._room < 0:
@@ -307,9 +367,17 @@ def _same(tailed: TailedFile, content: Content, beginning: bytes) -> bool:
     return begun[:common] == beginning[:common] and (not tailed.gone or tailed.reader.agrees(content))
 
 
-def _continues(entry: Entry, content: Content, beginning: bytes, size: int) -> bool:
-    """Whether a file is the one that a checkpoint speaks of."""
-    return (content.is_packed or size >= entry.offset) and _begins_with(beginning, Signature(entry.signed, entry.signature))
+def _continues(entry: Entry, file: Found, content: Content, beginning: bytes) -> bool:
+    """Whether a file is the one that a checkpoint speaks of: it holds the same at its beginning and before the offset."""
+    if not _begins_with(beginning, Signature(entry.signed, entry.signature)):
+        return False
+    if content.is_packed and entry.packed == Packed(file.size, file.mtime_ns):
+        return True  # nothing was written to it: it is not decompressed for the sake of its end
+    if not content.is_packed and file.size < entry.offset:
+        return False
+    last = content.pread(entry.ended, entry.offset - entry.ended)
+    cut = content.ends_early and len(last) < entry.ended  # still being compressed: what is there agrees
+    return cut or entry.ended == 0 or sign(last) == Signature(entry.ended, entry.ending)
 
 
 def _begins_with(beginning: bytes, signature: Signature) -> bool:

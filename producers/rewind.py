@@ -41,7 +41,7 @@ def rewind(store: Store, sources: list[Source], host: str, path: str, offset: in
 
 
 def _moved(entry: Entry, offset: int) -> Entry:
-    return msgspec.structs.replace(entry, offset=offset, sealed=None)
+    return msgspec.structs.replace(entry, offset=offset, ended=0, ending="", packed=None, sealed=None)
 
 
 def _open(entries: list[Entry], sources: list[Source], host: str, path: str) -> tuple[Source, Entry, Content]:

@@ -21,7 +21,7 @@ from producers.heartbeats import Heart, now_ms
 from producers.opener import Opener
 from producers.progress import Counts, Progress
 from producers.publish import Batch, Publisher, Stopped
-from producers.reader import Part, Records, TooLarge
+from producers.reader import CHUNK_BYTES, Part, Records, TooLarge
 from producers.registry import MAX_OPEN, Registry, TailedFile
 from producers.reload import Reloaded
 from producers.seal import Sealer
@@ -226,7 +226,7 @@ class Shipper:
                 break
             self._turns.had(tailed)
             self._touched.add(tailed)
-            moved |= self._follower.turn(tailed, now_s)
+            moved |= self._follower.turn(tailed, now_s, self._throttle.piece(CHUNK_BYTES))
             if tailed.replaced:
                 self.look()
         return moved or self._turns.is_next_waiting
@@ -248,7 +248,7 @@ class Shipper:
                     tailed.found.path, part.begin,
                 )  # fmt: skip
                 batch = self._publisher.send_torn(source.name, partition, tailed.place, part)
-            tailed.batches.append(batch)
+            tailed.sent(part, batch)
             self._unsettled[tailed] = None
             self._throttle.spend(batch.count, _length(part))
 

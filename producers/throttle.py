@@ -1,10 +1,19 @@
 """A limit on records and bytes per second that makes files wait and discards nothing.
 
-What is sent is owed, and the debt melts at the permitted rate; nothing is read while there is debt. So a burst is one
-read of one file (256 KiB), and the average is exact. A new rate applies to the debt that stands.
+What is sent is owed, and the debt melts at the permitted rate; nothing is read while there is debt. So the average is exact, and a
+burst is one read of one file: with a limit, about what a tenth of a second permits. A new rate applies to the debt that stands.
 """
 
 from collections.abc import Callable
+
+PIECES_PER_S = 10
+"""The permitted bytes or records of a second are read in so many pieces."""
+
+SMALLEST_BYTES = 256
+"""... of at least so many bytes, or a low limit would cut each line into many reads."""
+
+FIRST_RECORD_BYTES = 200
+"""How long records are taken to be until some were sent."""
 
 
 class Throttle:
@@ -16,6 +25,7 @@ class Throttle:
         self._records = self._bytes = 0.0
         """Owed."""
         self._records_per_s, self._bytes_per_s = records_per_s, bytes_per_s
+        self._record_bytes = float(FIRST_RECORD_BYTES)
 
     def change(self, records_per_s: float, bytes_per_s: float) -> None:
         self._records, self._bytes = self._debts()
@@ -29,6 +39,13 @@ class Throttle:
         owed_records, owed_bytes = self._debts()
         self._at_s = self._clock()
         self._records, self._bytes = owed_records + records, owed_bytes + size
+        if records:
+            self._record_bytes += (size / records - self._record_bytes) / 4
+
+    def piece(self, most: int) -> int:
+        """How many bytes to read at once, at most `most`."""
+        rates = [rate for rate in (self._bytes_per_s, self._records_per_s * self._record_bytes) if rate]
+        return min(most, max(SMALLEST_BYTES, int(min(rates) / PIECES_PER_S))) if rates else most
 
     @property
     def is_off(self) -> bool:

@@ -7,7 +7,10 @@ later stage lacks was on its way at best; such events get time to arrive before 
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from itertools import islice
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from elasticsearch import Elasticsearch
 
@@ -76,19 +79,16 @@ class _Audit:
         self.counts: Counter[Problem] = Counter()
 
     def run(self, allow_lag: bool, settle_s: float) -> SourceAudit:
-        try:
+        with ExitStack() as opened, TemporaryFile() as spool, closing(self.raw), closing(self.files), closing(self.ledger):
+            for reader, _ in self.dead:
+                opened.enter_context(closing(reader))
             self.seals = seals.newest(self.files.records())
-            files = list(self._read_disk())
+            files = list(self._read_disk(spool))
             for place, offset, value in self._placed(self.raw, "raw records", self.no_place):
                 self.ledger.record(place, offset, value)
             self._read_index(settle_s)
-        finally:
-            self.raw.close()
-            for reader, _ in self.dead:
-                reader.close()
-            self.files.close()
-        audits = self._compare(files, allow_lag)
-        self._name_events({audit.file: audit.path for audit in audits})
+            audits = self._compare(files, allow_lag)
+            self._name_events({audit.file: audit.path for audit in audits})
         unexplained = self.counts["foreign"] + self.counts["no_place"] + self.counts["unreadable"]
         return SourceAudit(
             source=self.source.name,
@@ -101,11 +101,11 @@ class _Audit:
             problems=self.problems,
         )
 
-    def _read_disk(self) -> Iterator[disk.DiskFile]:
+    def _read_disk(self, spool: BinaryIO) -> Iterator[disk.DiskFile]:
         for path in disk.paths(self.source.settings):
             self.say(f"{self.source.name}: reading {path}…")
             try:
-                yield disk.read(path, self.source.record_start)
+                yield disk.read(path, self.source.record_start, spool)
             except OSError as error:
                 self._name(Named("unreadable", path=path, message=error.strerror))
 
@@ -124,7 +124,7 @@ class _Audit:
 
     def _read_dead(self) -> None:
         """What the dead letters account for. One that was retried does not: its event is in the index, a dead letter again, or missing."""
-        self.ledger.dead.clear()
+        self.ledger.forget_dead()
         for reader, letters in self.dead:
             for message in reader.records():
                 letters.take(self.source.name, message)
@@ -145,10 +145,10 @@ class _Audit:
 
     def _explain_foreign(self) -> None:
         """Documents of records that were written meanwhile, and of other sources that share the index, are not foreign."""
-        if self.ledger.foreign:
+        if self.ledger.any_foreign():
             for place, offset, value in self._placed(self.raw, "raw records"):
                 self.ledger.explain(self.parse(value, place, offset))
-        for source in index.sharing(self.settings, self.source) if self.ledger.foreign else ():
+        for source in index.sharing(self.settings, self.source) if self.ledger.any_foreign() else ():
             parse = _parser(source)
             with closing(TopicReader(self.settings.kafka, topic(self.settings.kafka, source.name, "raw"))) as reader:
                 for place, offset, value in self._placed(reader, f"raw records of {source.name}, which shares the index"):
@@ -156,27 +156,25 @@ class _Audit:
 
     def _settle(self, settle_s: float) -> None:
         """Give events that are on their way time, as long as they keep arriving."""
-        missing = self._missing()
+        missing = self.ledger.count("missing")
         deadline = time.monotonic() + settle_s
         while missing and time.monotonic() < deadline:
-            self.say(f"{self.source.name}: waiting for {len(missing):,} events that are not in the index…")
+            self.say(f"{self.source.name}: waiting for {missing:,} events that are not in the index…")
             time.sleep(min(1.0, settle_s))
             index.refresh(self.client, self.indices)
-            for start in range(0, len(missing), index.IDS_PAGE):
-                for id, name in index.where(self.client, self.indices, missing[start : start + index.IDS_PAGE]):
+            wanted = (event.id for event in self.ledger.owed("missing"))
+            while page := list(islice(wanted, index.IDS_PAGE)):
+                for id, name in index.where(self.client, self.indices, page):
                     self.ledger.document(id, name)
             self._read_dead()
-            left = self._missing()
-            if len(left) < len(missing):
+            left = self.ledger.count("missing")
+            if left < missing:
                 deadline = time.monotonic() + settle_s
             missing = left
 
-    def _missing(self) -> list[str]:
-        return [event.id for event in self.ledger.owed() if event.fate == "missing"]
-
     def _compare(self, files: list[disk.DiskFile], allow_lag: bool) -> list[FileAudit]:
+        self.ledger.forget_mended()
         fates = self.ledger.fates()
-        dead = self.ledger.buried()
         namesakes = Counter(found.head for found in files)
         audits, seen = [], set()
         for found in sorted(files, key=lambda file: -file.size):
@@ -184,16 +182,15 @@ class _Audit:
             if id in seen or (id not in self.ledger.accounts and disk.is_old(found.path, self.source.ignore_older_s)):
                 continue  # a copy, whole or in part; or left alone
             seen.add(id)
-            audits.append(self._audit_file(id, found, fates, dead.get(id, set())))
-        audits += [
-            self._audit_file(id, None, fates, dead.get(id, set())) for id in (self.ledger.accounts.keys() | self.seals.keys()) - seen
-        ]
+            audits.append(self._audit_file(id, found, fates))
+        audits += [self._audit_file(id, None, fates) for id in (self.ledger.accounts.keys() | self.seals.keys()) - seen]
         for audit in audits:
             lost = audit.missing + audit.double + audit.dead_letters_missing + audit.altered + audit.missing_bytes + audit.seals_broken
             audit.clean = not lost and (allow_lag or not audit.not_shipped_bytes)
         return audits
 
-    def _audit_file(self, id: str, found: disk.DiskFile | None, fates: dict[str, Counter[Fate]], dead: set[int]) -> FileAudit:
+    def _audit_file(self, id: str, found: disk.DiskFile | None, fates: dict[str, Counter[Fate]]) -> FileAudit:
+        dead = self.ledger.dead(id)
         account = self.ledger.accounts.get(id)
         sealed = self.seals.get(id)
         known = account.place if account else sealed
@@ -203,15 +200,15 @@ class _Audit:
             host=known.host if known else None,
             on_disk=found is not None,
             bytes=found.size if found else None,
-            records=len(found.starts) if found else None,
+            records=found.amount if found else None,
             dead=len(dead),
         )
         if account:
             met = fates[id]
-            audit.shipped, audit.repeated, audit.repeated_events = len(account.records), account.repeated, account.repeated_events
+            audit.shipped, audit.repeated, audit.repeated_events = account.shipped, account.repeated, account.repeated_events
             audit.events, audit.missing, audit.double = met.total(), met["missing"], met["double"]
             audit.indexed = met["indexed"] + met["double"]
-            undead = sorted(account.dead_due - dead)
+            undead = account.dead_due()
             audit.dead_letters_missing = len(undead)
             audit.altered = len(account.conflicting)
             for offset in undead:
@@ -265,17 +262,17 @@ class _Audit:
     def _name_events(self, paths: dict[str, str]) -> None:
         """Name missing and double events, foreign documents and records without a place."""
         double: list[Named] = []
-        for event in self.ledger.owed():
-            if event.fate in ("missing", "double"):
-                named = Named(event.fate, file=event.file, path=paths.get(event.file), offset=event.offset, id=event.id)
-                if self._name(named) and event.fate == "double":
-                    double.append(named)
+        for event in self.ledger.owed("missing", "double"):
+            problem: Problem = "double" if event.fate == "double" else "missing"
+            named = Named(problem, file=event.file, path=paths.get(event.file), offset=event.offset, id=event.id)
+            if self._name(named) and problem == "double":
+                double.append(named)
         indices: dict[str, list[str]] = defaultdict(list)
         for id, name in index.where(self.client, self.indices, [named.id for named in double if named.id]) if double else ():
             indices[id].append(name)
         for named in double:
             named.indices = sorted(indices[named.id or ""])
-        for id, name in self.ledger.foreign.items():
+        for id, name in self.ledger.foreign():
             self._name(Named("foreign", id=id, indices=[name]))
         for record in sorted(self.no_place):
             self._name(Named("no_place", message="{}[{}]@{}".format(*record)))

@@ -80,6 +80,7 @@ _format_command(
     usage      views (metadata reads) and downloads (data reads) per data set and month
     sessions   number, events and mean length by month
     countries  views and downloads by country
+    counter    investigations and requests, total and unique, as COUNTER counts them
     """,
 )
 

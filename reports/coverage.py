@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 
 from reports.disk import DiskFile
 from reports.ledger import Account
@@ -22,9 +23,11 @@ def identify(found: DiskFile, namesakes: int, accounts: dict[str, Account]) -> s
 
 def _agreement(found: DiskFile, account: Account | None) -> int:
     """Records after the first, which is the same for all candidates, that are in Kafka as on disk, less those that differ."""
+    if account is None:
+        return 0
     score = 0
-    for start, end, checksum in zip(found.starts[1:], found.ends[1:], found.checksums[1:], strict=True):
-        shipped = account.shipped(start) if account else None
+    for start, end, checksum in islice(found.records(), 1, None):
+        shipped = account.record(start)
         if shipped:
             score += 1 if shipped == (end, checksum) else -1
     return score
@@ -32,8 +35,10 @@ def _agreement(found: DiskFile, account: Account | None) -> int:
 
 def altered(found: DiskFile, account: Account | None) -> Iterator[int]:
     """Offsets of records that Kafka holds with the same length and other bytes."""
-    for start, end, checksum in zip(found.starts, found.ends, found.checksums, strict=True):
-        shipped = account.shipped(start) if account else None
+    if account is None:
+        return
+    for start, end, checksum in found.records():
+        shipped = account.record(start)
         if shipped and shipped.end == end and shipped.checksum != checksum:
             yield start
 
@@ -47,7 +52,7 @@ def covers(spans: list[tuple[int, int]], start: int, end: int) -> bool:
 def lacking(found: DiskFile, spans: list[tuple[int, int]], dead: set[int]) -> list[tuple[int, int]]:
     """Stretches of terminated records that are neither in Kafka whole nor dead letters."""
     gaps: list[tuple[int, int]] = []
-    for start, end in zip(found.starts, found.ends, strict=True):
+    for start, end, _ in found.records():
         if covers(spans, start, end) or start in dead:
             continue
         if gaps and gaps[-1][1] == start:

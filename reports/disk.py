@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EINVAL
 from fnmatch import fnmatch
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from zlib import crc32
@@ -26,21 +27,31 @@ BLOCK_BYTES = 1 << 20
 
 
 class DiskFile(NamedTuple):
+    """A file's records, cut; their places wait on disk, so that memory does not grow with files."""
+
     path: str
     head: bytes
     """What names the file: its first line."""
     size: int
     """Bytes when it was read, decompressed."""
-    starts: "array[int]"
-    ends: "array[int]"
-    """Places of the terminated records; each end is just after the record's LF. 20 bytes of memory a record with its checksum."""
-    checksums: "array[int]"
-    """CRC-32 of each record without its last LF, which is the value that Kafka should hold."""
+    terminated: int
+    """Offset where the unterminated end begins; `size` where there is none."""
+    amount: int
+    """Of terminated records."""
+    first: int
+    """Offset of the first one."""
+    spool: BinaryIO
+    """A temporary file that many files share. `at` is where this one's cuts begin there: the end of each record, just after its LF
+    and where the next begins; then of each record the CRC-32 without its last LF, which is the value that Kafka should hold."""
+    at: int
 
-    @property
-    def terminated(self) -> int:
-        """Offset where the unterminated end begins; `size` where there is none."""
-        return self.ends[-1] if self.ends else 0
+    def records(self) -> Iterator[tuple[int, int, int]]:
+        """Start, end and checksum of each terminated record, in order."""
+        ends, checksums = array("q"), array("I")
+        self.spool.seek(self.at)
+        ends.fromfile(self.spool, self.amount)
+        checksums.fromfile(self.spool, self.amount)
+        return zip(chain([self.first], ends), ends, checksums, strict=False)
 
 
 def paths(settings: SourceSettings) -> list[str]:
@@ -65,10 +76,13 @@ def is_old(path: str, ignore_older_s: float | None) -> bool:
         return False
 
 
-def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
-    """Raises OSError for a file that cannot be read, broken or incomplete compressed data included."""
-    starts, ends, checksums = array("q"), array("q"), array("I")
-    beginning, size, hole = b"", 0, 0
+def read(path: str, record_start: re.Pattern[bytes] | None, spool: BinaryIO) -> DiskFile:
+    """Cut a file, and keep the cuts at the end of `spool`.
+
+    Raises OSError for a file that cannot be read, broken or incomplete compressed data included.
+    """
+    ends, checksums = array("q"), array("I")
+    beginning, size = b"", 0
     with content(path) as file:
         hole, rest = _over_hole(file)
         for at, buffer, cuts in _blocks(file, rest, record_start):
@@ -78,11 +92,13 @@ def read(path: str, record_start: re.Pattern[bytes] | None) -> DiskFile:
             size = base + len(buffer)
             start = 0
             for end in cuts:
-                starts.append(base + start)
                 ends.append(base + end)
                 checksums.append(crc32(buffer[start : end - 1]))
                 start = end
-    return DiskFile(path, head(beginning) or beginning, size, starts, ends, checksums)
+    at = spool.seek(0, os.SEEK_END)
+    ends.tofile(spool)
+    checksums.tofile(spool)
+    return DiskFile(path, head(beginning) or beginning, size, ends[-1] if ends else 0, len(ends), hole, spool, at)
 
 
 @contextmanager

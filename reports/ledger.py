@@ -1,9 +1,10 @@
-"""What Kafka's raw records promise, and what the index and the dead letters keep of it. Pure bookkeeping.
+"""What Kafka's raw records promise, and what the index and the dead letters keep of it.
 
-Memory: about 600 bytes for each record and its event (measured), so a million events take 0.6 GB.
+The books are kept in a SQLite database of their own, a temporary file that vanishes with the ledger, so the size of a backlog
+is a matter of disk (65 bytes a record and its event, measured with EZCast ids) and not of memory (0.13 GB).
 """
 
-from array import array
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,12 +17,31 @@ from schemas.place import Place
 Parse = Callable[[bytes, Place, int], Parsed]
 Fate = Literal["indexed", "dead", "missing", "double"]
 
+CACHE_KIB = 128 * 1024
+"""Of the database in memory."""
+
+_TABLES = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+CREATE TABLE records (file INTEGER, "offset" INTEGER, size INTEGER, checksum INTEGER, PRIMARY KEY (file, "offset")) WITHOUT ROWID;
+CREATE TABLE dead_due (file INTEGER, "offset" INTEGER, PRIMARY KEY (file, "offset")) WITHOUT ROWID;
+CREATE TABLE dead (file INTEGER, "offset" INTEGER, PRIMARY KEY (file, "offset")) WITHOUT ROWID;
+CREATE TABLE events (id TEXT PRIMARY KEY, file INTEGER, "offset" INTEGER, copies INTEGER) WITHOUT ROWID;
+CREATE TABLE unexplained (id TEXT PRIMARY KEY, name TEXT) WITHOUT ROWID;
+BEGIN;
+"""
+"""`copies`: documents with the id, 0, 1, or 2 for several."""
+
+_FATE = """CASE copies WHEN 1 THEN 'indexed' WHEN 0 THEN CASE WHEN EXISTS
+    (SELECT 1 FROM dead WHERE dead.file = events.file AND dead."offset" = events."offset") THEN 'dead' ELSE 'missing' END
+    ELSE 'double' END"""
+
 
 class Shipped(NamedTuple):
     """One record as Kafka holds it."""
 
     end: int
-    """Offset just after its last LF; of a torn record, the offset where it breaks off."""
+    """Offset just after it, its LF included; of a torn record, the offset where it breaks off."""
     checksum: int
     """CRC-32 of its bytes without the last LF."""
 
@@ -31,31 +51,39 @@ class Account:
     """One file as Kafka holds it."""
 
     place: Place
-    records: dict[int, int] = field(default_factory=dict)
-    """By offset; packed, see `shipped`."""
+    number: int
+    """Of the file, in the books."""
+    _books: sqlite3.Connection
+    shipped: int = 0
+    """Records, each place once."""
     repeated: int = 0
     """Further copies of records: after a restart, by a second host."""
     repeated_events: int = 0
     """Records that give an event which another record gave already."""
     conflicting: list[int] = field(default_factory=list)
     """Offsets at which Kafka holds different records of the same length."""
-    dead_due: set[int] = field(default_factory=set)
-    """Offsets at which parsing gives a dead letter."""
 
-    def shipped(self, offset: int) -> Shipped | None:
-        packed = self.records.get(offset)
-        return None if packed is None else Shipped(offset + (packed >> 32), packed & 0xFFFF_FFFF)
+    def record(self, offset: int) -> Shipped | None:
+        found = self._books.execute('SELECT size, checksum FROM records WHERE file = ? AND "offset" = ?', (self.number, offset)).fetchone()
+        return found and Shipped(offset + found[0], found[1])
 
     def spans(self) -> list[tuple[int, int]]:
         """The bytes that Kafka holds, as ordered stretches that do not touch."""
         joined: list[tuple[int, int]] = []
-        for start in sorted(self.records):
-            end = start + (self.records[start] >> 32)
+        rows = self._books.execute('SELECT "offset", "offset" + size FROM records WHERE file = ? ORDER BY "offset"', (self.number,))
+        for start, end in rows:
             if joined and start <= joined[-1][1]:
                 joined[-1] = (joined[-1][0], max(joined[-1][1], end))
             else:
                 joined.append((start, end))
         return joined
+
+    def dead_due(self) -> list[int]:
+        """Offsets at which parsing gives a dead letter, and there is none."""
+        rows = self._books.execute(
+            'SELECT "offset" FROM dead_due WHERE file = ? EXCEPT SELECT "offset" FROM dead WHERE file = ?', (self.number, self.number)
+        )
+        return [offset for (offset,) in rows]
 
 
 class Owed(NamedTuple):
@@ -72,85 +100,104 @@ class Ledger:
 
     def __init__(self, parse: Parse) -> None:
         self._parse = parse
+        self._books = sqlite3.connect("", isolation_level=None)  # no name: a temporary file
+        self._books.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        self._books.executescript(_TABLES)
         self.accounts: dict[str, Account] = {}
-        self.dead: set[tuple[str, int]] = set()
-        """Places of dead letters: file id and offset."""
-        self.foreign: dict[str, str] = {}
-        """Ids that no record explains, with their index."""
-        self._numbers: dict[str, int] = {}  # id to its place in these three:
-        self._files: list[str] = []
-        self._offsets = array("q")
-        self._copies = bytearray()  # documents with the id: 0, 1, or 2 for several
+        self._numbers: dict[str, int] = {}
+        """Of files, those that only dead letters name included."""
+
+    def close(self) -> None:
+        self._books.close()
 
     def record(self, place: Place, offset: int, value: bytes) -> None:
         account = self.accounts.get(place.file)
         if account is None:
-            account = self.accounts[place.file] = Account(place)
-        size = len(value) + (not place.torn)
-        packed = size << 32 | crc32(value)
-        known = account.records.get(offset)
-        if known is not None:
-            account.repeated += 1
-            if size == known >> 32 and packed != known:
-                account.conflicting.append(offset)
-            if size <= known >> 32:
-                return
-            account.dead_due.discard(offset)  # the longer one counts: a torn record that is whole now, a continuation that came late
-        account.records[offset] = packed
+            account = self.accounts[place.file] = Account(place, self._number(place.file), self._books)
+        size, checksum = len(value) + (not place.torn), crc32(value)
+        if self._books.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?)", (account.number, offset, size, checksum)).rowcount:
+            account.shipped += 1
+        elif not self._grows(account, offset, size, checksum):
+            return
         for outcome in self._parse(value, place, offset):
             if isinstance(outcome, Dead):
-                account.dead_due.add(outcome.offset)
+                self._books.execute("INSERT OR IGNORE INTO dead_due VALUES (?, ?)", (account.number, outcome.offset))
             else:
                 self._owe(outcome.id, account, offset)
 
+    def _grows(self, account: Account, offset: int, size: int, checksum: int) -> bool:
+        """Whether a further record of a place is longer and counts instead: a torn one that is whole now, a continuation that came late."""
+        account.repeated += 1
+        known = account.record(offset)
+        assert known is not None
+        if offset + size == known.end and checksum != known.checksum:
+            account.conflicting.append(offset)
+        if offset + size <= known.end:
+            return False
+        at = (account.number, offset)
+        self._books.execute('UPDATE records SET size = ?, checksum = ? WHERE file = ? AND "offset" = ?', (size, checksum, *at))
+        self._books.execute('DELETE FROM dead_due WHERE file = ? AND "offset" = ?', at)
+        return True
+
     def _owe(self, id: str, account: Account, offset: int) -> None:
-        number = self._numbers.setdefault(id, len(self._files))
-        if number < len(self._files):
-            account.repeated_events += (self._files[number], self._offsets[number]) != (account.place.file, offset)
-            return
-        self._files.append(account.place.file)
-        self._offsets.append(offset)
-        self._copies.append(0)
+        if not self._books.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, 0)", (id, account.number, offset)).rowcount:
+            first = self._books.execute('SELECT file, "offset" FROM events WHERE id = ?', (id,)).fetchone()
+            account.repeated_events += first != (account.number, offset)
+
+    def _number(self, file: str) -> int:
+        return self._numbers.setdefault(file, len(self._numbers))
 
     def dead_letter(self, place: Place, offset: int) -> None:
-        self.dead.add((place.file, offset))
+        self._books.execute("INSERT OR IGNORE INTO dead VALUES (?, ?)", (self._number(place.file), offset))
 
-    def buried(self) -> dict[str, set[int]]:
-        """By file id, the offsets of dead letters that stand for something: not those whose event reached the index after all."""
-        arrived = {(event.file, event.offset) for event in self.owed() if event.fate in ("indexed", "double")} if self.dead else set()
-        found: dict[str, set[int]] = {}
-        for file, offset in self.dead:
-            if (file, offset) not in arrived or offset in self.accounts[file].dead_due:
-                found.setdefault(file, set()).add(offset)
-        return found
+    def dead(self, file: str) -> set[int]:
+        """Offsets of a file's dead letters."""
+        return {offset for (offset,) in self._books.execute('SELECT "offset" FROM dead WHERE file = ?', (self._numbers.get(file),))}
+
+    def forget_dead(self) -> None:
+        """Start the dead letters anew."""
+        self._books.execute("DELETE FROM dead")
+
+    def forget_mended(self) -> None:
+        """Forget dead letters whose event reached the index after all, so that no record counts twice."""
+        self._books.execute(
+            """DELETE FROM dead WHERE (file, "offset") NOT IN (SELECT file, "offset" FROM dead_due)
+            AND (file, "offset") IN (SELECT file, "offset" FROM events JOIN dead USING (file, "offset") WHERE copies > 0)"""
+        )
 
     def document(self, id: str, index: str) -> None:
-        number = self._numbers.get(id)
-        if number is None:
-            self.foreign[id] = index
-        elif self._copies[number] < 2:
-            self._copies[number] += 1
+        if not self._books.execute("UPDATE events SET copies = min(copies + 1, 2) WHERE id = ?", (id,)).rowcount:
+            self._books.execute("INSERT OR REPLACE INTO unexplained VALUES (?, ?)", (id, index))
 
     def explain(self, outcomes: Parsed) -> None:
         """Events of records that this ledger was not told: their documents are not foreign."""
         for outcome in outcomes:
             if not isinstance(outcome, Dead):
-                self.foreign.pop(outcome.id, None)
+                self._books.execute("DELETE FROM unexplained WHERE id = ?", (outcome.id,))
 
-    def owed(self) -> Iterator[Owed]:
-        """Every event and its fate."""
-        for id, number in self._numbers.items():
-            file, offset = self._files[number], self._offsets[number]
-            yield Owed(id, file, offset, self._fate(number, file, offset))
+    def foreign(self) -> Iterator[tuple[str, str]]:
+        """Ids that no record explains, with their index."""
+        yield from self._books.execute("SELECT id, name FROM unexplained")
+
+    def any_foreign(self) -> bool:
+        return next(self.foreign(), None) is not None
+
+    def owed(self, *fates: Fate) -> Iterator[Owed]:
+        """Every event that met one of these fates."""
+        files = list(self._numbers)
+        marks = ", ".join("?" * len(fates))
+        rows = self._books.execute(f'SELECT id, file, "offset", {_FATE} AS fate FROM events WHERE fate IN ({marks})', fates)
+        for id, number, offset, fate in rows:
+            yield Owed(id, files[number], offset, fate)
+
+    def count(self, fate: Fate) -> int:
+        """How many events met it."""
+        return int(self._books.execute(f"SELECT COUNT(*) FROM events WHERE {_FATE} = ?", (fate,)).fetchone()[0])
 
     def fates(self) -> dict[str, Counter[Fate]]:
         """By file id, how many of its events met which fate."""
+        files = list(self._numbers)
         found: dict[str, Counter[Fate]] = {file: Counter() for file in self.accounts}
-        for event in self.owed():
-            found[event.file][event.fate] += 1
+        for number, fate, count in self._books.execute(f"SELECT file, {_FATE} AS fate, COUNT(*) FROM events GROUP BY file, fate"):
+            found[files[number]][fate] = count
         return found
-
-    def _fate(self, number: int, file: str, offset: int) -> Fate:
-        if self._copies[number]:
-            return "indexed" if self._copies[number] == 1 else "double"
-        return "dead" if (file, offset) in self.dead else "missing"

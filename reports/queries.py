@@ -135,18 +135,19 @@ def _people() -> list[Body]:
     return [{"terms": {"tags": list(NOT_PEOPLE)}}]
 
 
-def _reads(period: Period) -> list[Body]:
+def reads(period: Period) -> list[Body]:
+    """Filter clauses: views and downloads of the period."""
     return [{"term": {"event.key": "read"}}, {"terms": {"formatType": [VIEWS, DOWNLOADS]}}, *period.within("dateLogged")]
 
 
 def usage(period: Period) -> Body:
     by = {"pid": by_value("pid.key"), "month": by_month("dateLogged", period.zone), "format": by_value("formatType")}
-    return grouped(_reads(period), by, without=_people())
+    return grouped(reads(period), by, without=_people())
 
 
 def countries(period: Period) -> Body:
     by = {"country": by_value("geoip.country_code2.keyword"), "format": by_value("formatType")}
-    return grouped(_reads(period), by, without=_people())
+    return grouped(reads(period), by, without=_people())
 
 
 SESSION_PAD_DAYS = 1

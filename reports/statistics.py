@@ -7,9 +7,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from reports import queries
+from reports.counter import counter
 from reports.index import Ask
 from reports.queries import Period
-from reports.table import Column, Table, percent
+from reports.table import Column, Table, largest, percent
 
 Statistic = Callable[[Ask, Period, int | None], list[Table]]
 
@@ -23,7 +24,7 @@ def browsers(ask: Ask, period: Period, top: int | None) -> list[Table]:
     total = sum(pairs.values())
 
     def table(name: str, title: str, labels: tuple[str, ...], counts: Mapping[tuple[Any, ...], int]) -> Table:
-        kept, left_out = _largest({key: (count, percent(count, total)) for key, count in counts.items()}, top)
+        kept, left_out = largest({key: (count, percent(count, total)) for key, count in counts.items()}, top)
         return Table(
             name, title, (*(Column(label, "text") for label in labels), Column("logins"), Column("percent", "percent")), kept, left_out
         )
@@ -51,7 +52,7 @@ def videos(ask: Ask, period: Period, top: int | None) -> list[Table]:
         seconds[asset] += int(bucket["seconds"]["value"])
         if key["title"] and bucket["latest"]["value"] is not None:
             titles[asset] = max(titles.get(asset, (0.0, "")), (bucket["latest"]["value"], key["title"]))
-    ranked, left_out = _largest({asset: (played,) for asset, played in seconds.items()}, top)
+    ranked, left_out = largest({asset: (played,) for asset, played in seconds.items()}, top)
     rows = [(album, asset, titles.get((album, asset), (0.0, None))[1], played) for album, asset, played in ranked]
     columns = (Column("album", "text"), Column("asset", "text"), Column("title", "text"), Column("play_time", "seconds"))
     return [Table("videos", "Most watched videos", columns, rows, left_out)]
@@ -63,7 +64,7 @@ def views(ask: Ask, period: Period, top: int | None) -> list[Table]:
     for bucket in ask(queries.watching(period)):
         if bucket["seconds"]["value"] >= queries.VIEW_S:
             watched[bucket["key"]["album"] or "", bucket["key"]["asset"] or ""] += 1
-    rows, left_out = _largest({asset: (count,) for asset, count in watched.items()}, top)
+    rows, left_out = largest({asset: (count,) for asset, count in watched.items()}, top)
     title = f"Views (sessions of at least {queries.VIEW_S} s in one file)"
     return [Table("views", title, (Column("album", "text"), Column("asset", "text"), Column("views")), rows, left_out)]
 
@@ -96,7 +97,7 @@ def usage(ask: Ask, period: Period, top: int | None) -> list[Table]:
     for (pid, month), (viewed, downloaded) in months.items():
         uses[(pid,)] += viewed + downloaded
         totals[month] = [sum(pair) for pair in zip(totals[month], (viewed, downloaded, 1), strict=True)]
-    ranked, left_out = _largest({pid: (count,) for pid, count in uses.items()}, top)
+    ranked, left_out = largest({pid: (count,) for pid, count in uses.items()}, top)
     rank = {pid: place for place, (pid, _) in enumerate(ranked)}
     rows = sorted(
         ((pid, month, *counts) for (pid, month), counts in months.items() if pid in rank), key=lambda row: (rank[row[0]], row[1] or "")
@@ -150,7 +151,7 @@ def countries(ask: Ask, period: Period, top: int | None) -> list[Table]:
     for bucket in ask(queries.countries(period)):
         uses[(bucket["key"]["country"],)][_use(bucket["key"]["format"])] += bucket["doc_count"]
     total = sum(map(sum, uses.values()))
-    ranked, left_out = _largest({country: (sum(counts), *counts, percent(sum(counts), total)) for country, counts in uses.items()}, top)
+    ranked, left_out = largest({country: (sum(counts), *counts, percent(sum(counts), total)) for country, counts in uses.items()}, top)
     columns = (Column("country", "text"), Column("reads"), Column("views"), Column("downloads"), Column("percent", "percent"))
     return [Table("countries", "Countries, without robots", columns, ranked, left_out)]
 
@@ -189,12 +190,5 @@ def _summed(counts: Mapping[tuple[Any, ...], int], at: int) -> dict[tuple[Any, .
     return sums
 
 
-def _largest(values: Mapping[Any, tuple[Any, ...]], top: int | None) -> tuple[list[tuple[Any, ...]], int]:
-    """Rows of key and values, largest first value first, equal ones by key; and how many were left out."""
-    ranked = sorted(values.items(), key=lambda item: (-item[1][0], tuple(part or "" for part in item[0])))
-    rows = [(*key, *value) for key, value in ranked]
-    return (rows, 0) if top is None else (rows[:top], max(0, len(rows) - top))
-
-
 EZCAST: dict[str, Statistic] = {"browsers": browsers, "help": help_views, "videos": videos, "views": views, "logins": logins}
-DATAONE: dict[str, Statistic] = {"usage": usage, "sessions": sessions, "countries": countries}
+DATAONE: dict[str, Statistic] = {"usage": usage, "sessions": sessions, "countries": countries, "counter": counter}

@@ -1,5 +1,6 @@
 """What a statistic gives and a renderer takes: named columns and rows."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 Unit = Literal["text", "count", "percent", "seconds"]
@@ -25,3 +26,10 @@ class Table(NamedTuple):
 def percent(part: float, whole: float) -> float:
     """A share in percent, to two decimals; 0 of nothing."""
     return round(100 * part / whole, 2) if whole else 0.0
+
+
+def largest(values: Mapping[Any, tuple[Any, ...]], top: int | None) -> tuple[list[tuple[Any, ...]], int]:
+    """Rows of key and values, largest first value first, equal ones by key; and how many were left out."""
+    ranked = sorted(values.items(), key=lambda item: (-item[1][0], tuple(part or "" for part in item[0])))
+    rows = [(*key, *value) for key, value in ranked]
+    return (rows, 0) if top is None else (rows[:top], max(0, len(rows) - top))

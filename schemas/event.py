@@ -2,11 +2,15 @@
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 Document = dict[str, Any]
 """JSON-compatible values only: what Elasticsearch will hold as `_source`."""
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """Costs a third of a NamedTuple to make, and nobody takes it for a tuple."""
+
     id: str
     """Depends on nothing but the input; the document's `_id`."""
     time: int | None

@@ -44,6 +44,15 @@ def _hour(zone: str, hour: str) -> tuple[int, bool]:
     return int(first.timestamp()), second - first == timedelta(hours=1)
 
 
+@lru_cache(maxsize=65_536)
+def _minute(zone: str, minute: str) -> tuple[int, bool]:
+    """UTC seconds of a local minute written `YYYY-MM-DD-HH:MM:` (first pass), and whether its hour occurs twice. Raises ValueError."""
+    start, ambiguous = _hour(zone, minute[:13])
+    if len(minute) != 17 or minute[13] != ":" or minute[16] != ":" or minute[14:16] not in _SIXTY:
+        raise ValueError(f"no such minute: {minute}")
+    return start + _SIXTY[minute[14:16]] * 60, ambiguous
+
+
 class LocalClock:
     """The clock of one file. Feed it stamps in file order; a repeated offset gives the same answer again."""
 
@@ -60,17 +69,14 @@ class LocalClock:
 
         Raises ValueError for a stamp that is no time; UnknownPast where the answer depends on lines not seen yet.
         """
-        hour = stamp[:13]
-        start, ambiguous = _hour(self.zone, hour)
+        start, ambiguous = _minute(self.zone, stamp[:17])
         try:
-            utc = start + _SIXTY[stamp[14:16]] * 60 + _SIXTY[stamp[17:]]
+            utc = start + _SIXTY[stamp[17:]]
         except KeyError:
             raise ValueError(f"no such time: {stamp}") from None
-        if stamp[13] != ":" or stamp[16] != ":":
-            raise ValueError(f"no such time: {stamp}")
         fold: int | None = None
         if ambiguous:
-            fold = self._fold(hour, utc, offset)
+            fold = self._fold(stamp[:13], utc, offset)
             utc += fold * 3600
         if offset > self._offset:
             if self._utc is None:

@@ -10,6 +10,8 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Any
 
+from msgspec.structs import replace
+
 from schemas.address import canonical_address
 from schemas.event import Document, Event
 from schemas.keyed import Keyed
@@ -43,7 +45,7 @@ class Pseudonyms:
                 document[field] = self.of(value)
         if event.client is None:
             return event
-        return event._replace(client=self._client_of(document) or self._of_text(event.client))
+        return replace(event, client=self._client_of(document) or self._of_text(event.client))
 
     def of(self, value: Any) -> Any:
         """The pseudonym of a value of JSON, of the same type; of lists and objects, those of what they hold."""

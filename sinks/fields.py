@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from elasticsearch import ApiError, Elasticsearch, TransportError
+from elasticsearch import ApiError, AuthorizationException, Elasticsearch, TransportError
 
 from schemas.common import COMMON_PROPERTIES
 from schemas.source import Source
@@ -85,8 +85,11 @@ def update(client: Elasticsearch, pattern: str, properties: Properties) -> None:
         found = client.indices.get_mapping(
             index=pattern, expand_wildcards=["open", "hidden"], ignore_unavailable=True, allow_no_indices=True
         )
+    except AuthorizationException as error:
+        log.warning("indices that are there cannot be given new fields: grant view_index_metadata and manage on %s (%s)", pattern, error)
+        return
     except ApiError as error:
-        raise TailraceError(f"Elasticsearch does not show the mappings of {pattern}: {error}; grant view_index_metadata") from None
+        raise TailraceError(f"Elasticsearch does not show the mappings of {pattern}: {error}") from None
     lacking: dict[str, tuple[Properties, list[str]]] = {}
     for index, held in found.items():
         if not _PERIOD.fullmatch(index.removeprefix(pattern.removesuffix("*"))):

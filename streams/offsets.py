@@ -14,12 +14,14 @@ Partition = TypeVar("Partition", bound=Hashable)
 class Batch:
     """The records of one partition from one fetch."""
 
-    __slots__ = ("done", "next_offset")
+    __slots__ = ("done", "next_offset", "time")
 
-    def __init__(self, next_offset: int) -> None:
+    def __init__(self, next_offset: int, time: int) -> None:
         self.next_offset = next_offset
         """The offset to commit once this batch and all before it are done."""
         self.done = False
+        self.time = time
+        """Of its first record, as Kafka gave it: milliseconds since 1970."""
 
 
 class Offsets(Generic[Partition]):
@@ -29,9 +31,9 @@ class Offsets(Generic[Partition]):
         self._reading: dict[Partition, deque[Batch]] = {}
         self._ready: dict[Partition, int] = {}
 
-    def read(self, partition: Partition, next_offset: int) -> Batch:
+    def read(self, partition: Partition, next_offset: int, time: int = 0) -> Batch:
         """Begin a batch. Batches of one partition are begun in the order of their offsets."""
-        batch = Batch(next_offset)
+        batch = Batch(next_offset, time)
         self._reading.setdefault(partition, deque()).append(batch)
         return batch
 
@@ -50,6 +52,10 @@ class Offsets(Generic[Partition]):
         for partition in partitions:
             self._reading.pop(partition, None)
             self._ready.pop(partition, None)
+
+    def in_flight(self) -> list[Batch]:
+        """The batches that are not done. May be asked from any thread."""
+        return [batch for batches in list(self._reading.values()) for batch in list(batches) if not batch.done]
 
     def __iter__(self) -> Iterator[Partition]:
         """The partitions that have been read from."""

@@ -5,9 +5,11 @@ for good fails the worker: nothing after it is acknowledged, so the batch is rea
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from tailrace import kafka
@@ -21,8 +23,8 @@ QUEUE_RECORDS = 200_000
 QUEUE_KIB = 256 * 1024
 
 
-class Output(NamedTuple):
-    """A record to produce."""
+class Output(msgspec.Struct, frozen=True, gc=False):
+    """A record to produce. There is one for every event: a Struct costs a third of a NamedTuple to make."""
 
     topic: str
     key: bytes
@@ -32,31 +34,29 @@ class Output(NamedTuple):
     headers: list[tuple[str, bytes]] | None = None
 
 
+def by_topic(outputs: Iterable[Output]) -> Counter[str]:
+    """How many records go to each topic."""
+    return Counter(map(attrgetter("topic"), outputs))
+
+
 class Undelivered(TailraceError):
     """Kafka refused a record for good: the worker stops, and what it had not committed is read again."""
-
-
-Acknowledged = Callable[[Message], None]
-"""Called with each record that Kafka holds."""
 
 
 class _Shipment:
     """One batch's outputs: counts acknowledgements down."""
 
-    __slots__ = ("_each", "_fail", "_pending", "_then")
+    __slots__ = ("_fail", "_pending", "_then")
 
-    def __init__(self, pending: int, then: Callable[[], None], fail: Callable[[BaseException], None], each: Acknowledged | None) -> None:
+    def __init__(self, pending: int, then: Callable[[], None], fail: Callable[[BaseException], None]) -> None:
         self._pending = pending
         self._then = then
         self._fail = fail
-        self._each = each
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._fail(Undelivered(f"Kafka did not take a record for {message.topic()} [{message.partition()}]: {error.str()}"))
             return
-        if self._each is not None:
-            self._each(message)
         self._pending -= 1
         if not self._pending:
             self._then()
@@ -77,7 +77,7 @@ class Outbox:
         )
         self._outstanding = asyncio.Event()
 
-    async def send(self, outputs: Sequence[Output], then: Callable[[], None], each: Acknowledged | None = None) -> None:
+    async def send(self, outputs: Sequence[Output], then: Callable[[], None]) -> None:
         """Produce in order; `then` runs once Kafka holds all. Waits while librdkafka's queue is full.
 
         `then` runs at once where there is nothing to send.
@@ -85,18 +85,21 @@ class Outbox:
         if not outputs:
             then()
             return
-        delivered = _Shipment(len(outputs), then, self._fail, each).delivered
+        delivered = _Shipment(len(outputs), then, self._fail).delivered
         produce = self._producer.produce
-        for topic, key, value, partition, headers in outputs:
+        for output in outputs:
             while True:
                 try:
-                    produce(topic, value, key, partition, delivered, headers=headers)
+                    if output.headers is None:  # naming none costs 0.3 us
+                        produce(output.topic, output.value, output.key, output.partition, delivered)
+                    else:
+                        produce(output.topic, output.value, output.key, output.partition, delivered, headers=output.headers)
                     break
                 except BufferError:
                     self._outstanding.set()
                     await asyncio.sleep(POLL_S)
                 except KafkaException as error:
-                    raise Undelivered(f"cannot produce to {topic}: {error.args[0].str()}") from None
+                    raise Undelivered(f"cannot produce to {output.topic}: {error.args[0].str()}") from None
         self._outstanding.set()
 
     async def poll(self) -> None:

@@ -6,6 +6,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import orjson
 from aiokafka import ConsumerRecord
@@ -21,7 +22,7 @@ from streams.actions import following
 from streams.app import batches, make_app
 from streams.enrich import Enricher
 from streams.lookback import Clocks, Wind, winder
-from streams.outbox import Output
+from streams.outbox import Output, by_topic
 from streams.worker import Worker
 from tailrace import dead_share, kafka
 from tailrace.dead import DeadLetter
@@ -32,6 +33,8 @@ LONGEST_ID = 512
 """Bytes of an `_id` that Elasticsearch takes."""
 LONGEST_CLIENT = 1_024
 """Bytes of a client: it is the key of every record of the client."""
+SHORT = 128
+"""Characters of an id, and bytes of a client, that need no closer look."""
 LONGEST_VALUE = kafka.MAX_RECORD_BYTES - 64 * 1024
 """Bytes of a value that fit into a record together with key and headers."""
 
@@ -52,6 +55,8 @@ class Parser:
         self._events_topic = events_topic
         self._dead_topic = dead_topic
         self._enrich = enrich
+        self._earliest_ms = source.earliest_ms
+        self._version_field = source.version_field
         self.clocks = Clocks(source.local_timezone) if source.local_timezone else None
 
     def run(self, records: Sequence[ConsumerRecord], start: int, outputs: list[Output]) -> int | None:
@@ -59,67 +64,84 @@ class Parser:
 
         Returns the index of a record whose file's clock must be wound first (`streams.lookback`); go on from there then.
         """
+        parse, clocks = self._source.parse, self.clocks
+        clock = None
         for index in range(start, len(records)):
             record = records[index]
+            value = record.value or b""
             try:
                 place, offset = split_key(record.key or b"")
             except ValueError as error:
-                dead = Dead("foreign_key", f"the key names no place in a file: {error}", record.value or b"", 0)
+                dead = Dead("foreign_key", f"the key names no place in a file: {error}", value, 0)
                 outputs.append(self._dead(record, record.key or b"", dead))
                 continue
+            if clocks is not None:
+                clock = clocks.of((record.partition, place.file))
             try:
-                self._record(record, place, offset, outputs)
+                parsed = parse(value, place, offset, clock)
             except UnknownPast:
                 return index
+            except Exception as error:
+                parsed = [_defect(error, value, offset)]
+            for item in parsed:
+                if isinstance(item, Event):
+                    outputs.append(self._event(record, item, place, offset))
+                else:
+                    outputs.append(self._buried(record, item))
         return None
 
-    def _record(self, record: ConsumerRecord, place: Place, offset: int, outputs: list[Output]) -> None:
-        """One raw record. Whatever goes wrong with it becomes a dead letter of its own: neighbours are unaffected."""
-        clock = self.clocks.of((record.partition, place.file)) if self.clocks is not None else None
-        value = record.value or b""
+    def _event(self, record: ConsumerRecord, event: Event, place: Place, offset: int) -> Output:
+        """An event for its topic. Whatever goes wrong with it makes a dead letter of its record: neighbours are unaffected."""
         try:
-            parsed = self._source.parse(value, place, offset, clock)
-        except UnknownPast:
-            raise
+            time = event.time
+            if time is not None and not self._earliest_ms <= time <= record.timestamp + DAY_MS:
+                self._check_time(time, record.timestamp)
+            event = self._enrich(event)
+            identity, client, document = event.id, event.client, event.document
+            key = (identity if client is None else client).encode()
+            if len(key) > SHORT or len(identity) > SHORT:
+                _check_length(identity, client)
+            value = event_bytes(
+                identity,
+                time,
+                client,
+                event.kind,
+                None,
+                False,
+                orjson.dumps(document),
+                document.get(self._version_field) if self._version_field else None,
+                origin(place.file),
+            )
+            if len(value) > LONGEST_VALUE:
+                raise Refusal("too_large", f"the event takes {len(value):,} bytes, more than a record can hold")
+        except Refusal as refusal:
+            return self._buried(record, Dead(refusal.reason, str(refusal), record.value or b"", offset))
         except Exception as error:
-            parsed = [_defect(error, value, offset)]
-        for item in parsed:
-            if isinstance(item, Event):
-                try:
-                    outputs.append(self._event(record, item, place))
-                    continue
-                except Refusal as refusal:
-                    item = Dead(refusal.reason, str(refusal), value, offset)
-                except Exception as error:
-                    item = _defect(error, value, offset)
-            outputs.append(self._dead(record, b"%b@%d" % (record.key.rpartition(b"@")[0], item.offset), item))
-
-    def _event(self, record: ConsumerRecord, event: Event, place: Place) -> Output:
-        time = event.time
-        if time is not None:
-            if time < self._source.earliest_ms:
-                raise Refusal("implausible_time", f"stamped earlier than {self._source.settings.earliest}")
-            if time > record.timestamp + DAY_MS and record.timestamp >= 0:
-                raise Refusal("implausible_time", "stamped more than a day later than Kafka received it")
-        event = self._enrich(event)
-        identity, client = event.id, event.client
-        key = (identity if client is None else client).encode()
-        if len(identity) * 4 > LONGEST_ID and len(identity.encode()) > LONGEST_ID:
-            raise Refusal("id_too_long", f"an id of more than {LONGEST_ID} bytes")
-        if client is not None and len(key) > LONGEST_CLIENT:
-            raise Refusal("client_too_long", f"a client of more than {LONGEST_CLIENT} bytes")
-        version = event.document.get(self._source.version_field) if self._source.version_field else None
-        document = orjson.dumps(event.document)
-        value = event_bytes(identity, time, client, event.kind, None, False, document, version, origin(place.file))
-        if len(value) > LONGEST_VALUE:
-            raise Refusal("too_large", f"the event takes {len(value):,} bytes, more than a record can hold")
+            return self._buried(record, _defect(error, record.value or b"", offset))
         return Output(self._events_topic, key, value)
+
+    def _check_time(self, time: int, received: int) -> None:
+        if time < self._earliest_ms:
+            raise Refusal("implausible_time", f"stamped earlier than {self._source.settings.earliest}")
+        if received >= 0:
+            raise Refusal("implausible_time", "stamped more than a day later than Kafka received it")
+
+    def _buried(self, record: ConsumerRecord, dead: Dead) -> Output:
+        """The dead letter of a part of a record, under the place of that part."""
+        return self._dead(record, b"%b@%d" % (record.key.rpartition(b"@")[0], dead.offset), dead)
 
     def _dead(self, record: ConsumerRecord, key: bytes, dead: Dead) -> Output:
         letter = DeadLetter(
             key, dead.payload[:LONGEST_VALUE], "parse", dead.reason, dead.message, record.topic, record.partition, record.offset
         )
         return Output(self._dead_topic, key, letter.payload, headers=letter.headers())
+
+
+def _check_length(identity: str, client: str | None) -> None:
+    if len(identity.encode()) > LONGEST_ID:
+        raise Refusal("id_too_long", f"an id of more than {LONGEST_ID} bytes")
+    if client is not None and len(client.encode()) > LONGEST_CLIENT:
+        raise Refusal("client_too_long", f"a client of more than {LONGEST_CLIENT} bytes")
 
 
 def _defect(error: Exception, value: bytes, offset: int) -> Dead:
@@ -152,7 +174,7 @@ class ParseAgent:
             clocks.set((record.partition, place.file), await asyncio.to_thread(self._wind, where, place.file, offset))
             at = self._parser.run(records, at, outputs)
         self._share.count(len(records), _letters(outputs))
-        await self._worker.outbox.send(outputs, event.ack)
+        await self._worker.outbox.send(outputs, partial(self._worker.done, event, by_topic(outputs)))
 
 
 def _letters(outputs: Sequence[Output]) -> Iterator[dead_share.Dead]:

@@ -13,6 +13,7 @@ A rebalance at any point begins anew.
 """
 
 import asyncio
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -30,6 +31,8 @@ from streams.table import SessionTable
 from tailrace import kafka
 from tailrace.errors import TailraceError
 from tailrace.settings import Kafka
+
+log = logging.getLogger("tailrace.stream")
 
 FETCH_RECORDS = 10_000
 """At once; until they are applied the event loop does nothing else, some 10 ms."""
@@ -140,6 +143,7 @@ class BatchRecovery(Recovery):  # type: ignore[misc, unused-ignore]
     async def _recover(self, generation: int) -> None:
         await self._stop_following()
         self._set_recovery_started()
+        began, before = time.monotonic(), self.read
         actives, standbys = set(self.active_tps), set(self.standby_tps)
         for table in self.tables.values():
             assert isinstance(table, SessionTable)
@@ -156,6 +160,12 @@ class BatchRecovery(Recovery):  # type: ignore[misc, unused-ignore]
         finally:
             self.remaining = 0
         self._check_again()
+        log.info(
+            "sessions of %d partitions are up to date: %s changelog records in %.1f s",
+            len(actives),
+            f"{self.read - before:,}",
+            time.monotonic() - began,
+        )
         if standbys:
             self._following = asyncio.create_task(self._follow(standbys))
         await self.on_recovery_completed(generation)

@@ -22,7 +22,7 @@ from aiokafka import ConsumerRecord
 from faust.types import EventT
 
 from schemas.source import Source
-from streams.outbox import Output
+from streams.outbox import Output, by_topic
 from streams.state import State, Writes
 from streams.table import SessionTable
 from streams.transactions import PartitionWriter
@@ -96,4 +96,4 @@ class SessionAgent:
             writes = {key: value for batch in batches for key, value in batch.writes.items()}
             self._table.partition(partition).keep(writes, offsets[changelog])
         for batch in batches:
-            batch.event.ack()
+            self._worker.done(batch.event, by_topic(batch.outputs))

@@ -113,7 +113,7 @@ def make_table(app: faust.App, settings: config.Settings, admin: AdminClient, so
     table: SessionTable = app.Table(f"{source_name}-sessions", partitions=partitions, schema=_SCHEMA, key_type=bytes, value_type=bytes)
     _ensure_changelog(admin, settings.kafka, table, events)
     if settings.stream.store == "rocksdb":
-        topic = _topic_id(admin, table.changelog_topic_name)
+        topic = topic_id(admin, table.changelog_topic_name)
         folder = Path(app.conf.datadir) / f"{source_name}-sessions"
         table.open_partition = lambda number: open_on_disk(folder / str(number), topic)
     else:
@@ -149,7 +149,7 @@ def _ensure_changelog(admin: AdminClient, settings: config.Kafka, table: Session
         )
 
 
-def _topic_id(admin: AdminClient, name: str) -> str:
+def topic_id(admin: AdminClient, name: str) -> str:
     """Another one for each topic, even of the same name. A topic that is new is not known to every broker for a moment."""
     deadline = time.monotonic() + KNOWN_S
     while True:

@@ -66,10 +66,10 @@ class PartitionWriter:
         producer = self._producer
         try:
             producer.begin_transaction()
-            for topic, key, value, partition, headers in outputs:
+            for output in outputs:
                 while True:
                     try:
-                        producer.produce(topic, value, key, partition, self._delivered, headers=headers)
+                        producer.produce(output.topic, output.value, output.key, output.partition, self._delivered, headers=output.headers)
                         break
                     except BufferError:
                         producer.poll(POLL_S)

@@ -123,7 +123,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc, unused-ignore]
             tp,
             generation_id=self.app.consumer_generation_id,
         )
-        message.batch = self.offsets.read(tp, last.offset + 1)
+        message.batch = self.offsets.read(tp, last.offset + 1, records[0].timestamp)
         return message
 
     def on_buffer_full(self, tp: TP) -> None:

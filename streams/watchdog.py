@@ -30,16 +30,17 @@ Partition = tuple[str, int]
 class Progress:
     """When each partition that has work last moved."""
 
-    def __init__(self) -> None:
+    def __init__(self, stuck_s: float) -> None:
+        self._stuck_s = stuck_s
         self._moved: dict[Partition, tuple[int, float]] = {}
 
     def stuck(self, committed: Mapping[Partition, int], ends: Mapping[Partition, int], now: float) -> list[Partition]:
-        """The partitions with work left whose committed offset has not moved for `STUCK_S` seconds."""
+        """The partitions with work left whose committed offset has not moved for `stuck_s` seconds."""
         behind = {at: offset for at, offset in committed.items() if offset < ends[at]}
         self._moved = {
             at: self._moved[at] if at in self._moved and self._moved[at][0] == offset else (offset, now) for at, offset in behind.items()
         }
-        return [at for at, (_, since) in self._moved.items() if now - since >= STUCK_S]
+        return [at for at, (_, since) in self._moved.items() if now - since >= self._stuck_s]
 
     def reset(self) -> None:
         """Count from now: for the time in which nothing can be known, or nothing can be committed."""
@@ -56,7 +57,7 @@ class Watchdog(threading.Thread):
         self._consumer = Consumer(kafka.client_config(settings, group_id=group, enable_auto_commit=False))
         self._app = app
         self._end = threading.Event()
-        self._progress = Progress()
+        self._progress = Progress(STUCK_S)
         self._recovered: object = None
 
     def stop(self) -> None:

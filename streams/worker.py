@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -17,9 +18,12 @@ import faust
 import uvloop
 from faust.types import EventT, StreamT, TopicT
 
+from streams.figures import Counts, Figures
 from streams.outbox import Outbox
 from streams.watchdog import Watchdog
 from tailrace.errors import TailraceError
+from tailrace.metrics import expose
+from tailrace.monitor import Answers, Monitor
 from tailrace.settings import Settings
 
 log = logging.getLogger("tailrace.stream")
@@ -37,6 +41,7 @@ class Worker:
     def __init__(self, settings: Settings, app: faust.App) -> None:
         self.settings = settings
         self.app = app
+        self.counts = Counts()
         self.outbox = Outbox(settings.kafka, self.fail)
         self._end = asyncio.Event()
         self._failure: BaseException | None = None
@@ -68,6 +73,12 @@ class Worker:
 
         self.app.agent(topic, name=name)(work)
 
+    def done(self, event: EventT, outputs: Counter[str]) -> None:
+        """Kafka holds all that came of a batch: so many records by topic."""
+        self.counts.records[event.message.topic] += len(event.value)
+        self.counts.outputs.update(outputs)
+        event.ack()
+
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run this for as long as the worker runs, which ends if it fails."""
         task = asyncio.get_running_loop().create_task(self._guard(work))
@@ -88,6 +99,7 @@ class Worker:
             self.background(work)
         watchdog = Watchdog(self.settings.kafka, self.app)
         watchdog.start()
+        monitor = self._monitor()
         try:
             await self._end.wait()
             await asyncio.wait_for(self.app.stop(), STOP_S)
@@ -95,11 +107,20 @@ class Worker:
             self.fail(TailraceError(f"the worker did not stop within {STOP_S:.0f} s"))
         finally:
             watchdog.stop()
+            if monitor is not None:
+                monitor.stop()
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks)
         if self._failure is not None:
             raise self._failure
+
+    def _monitor(self) -> Monitor | None:
+        address = self.settings.stream.monitor
+        if address is None:
+            return None
+        figures = Figures(self.app, self.counts)
+        return Monitor("stream.monitor", address, Answers(lambda: expose(figures.samples()), figures.health))
 
     async def _watch_crash(self) -> None:
         await self.app._crashed.wait()

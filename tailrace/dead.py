@@ -24,8 +24,11 @@ class DeadLetter(NamedTuple):
     """Where the record was read from, with its partition and offset; empty for one that never reached a topic."""
     partition: int
     offset: int
+    length: int = 0
+    """Bytes of the whole record, its line feed included, where the payload is only its beginning; 0: the payload is all of it."""
 
     def headers(self) -> list[tuple[str, bytes]]:
+        whole = [("length", b"%d" % self.length)] if self.length else []
         return [
             ("stage", self.stage.encode()),
             ("reason", self.reason.encode()),
@@ -33,6 +36,7 @@ class DeadLetter(NamedTuple):
             ("topic", self.topic.encode()),
             ("partition", b"%d" % self.partition),
             ("offset", b"%d" % self.offset),
+            *whole,
         ]
 
     @property
@@ -76,4 +80,5 @@ def from_record(key: bytes | None, value: bytes | None, headers: list[tuple[str,
         found.get("topic", ""),
         int(found.get("partition") or -1),
         int(found.get("offset") or -1),
+        int(found.get("length") or 0),
     )

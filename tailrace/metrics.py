@@ -45,6 +45,23 @@ SHIP_THROTTLED = Metric("tailrace_ship_throttled_seconds", "gauge", "How long no
 # Unix time; 0: not known yet.
 SHIP_SHIPPED_BEFORE = Metric("tailrace_ship_watermark_seconds", "gauge", "Everything written before this is shipped", ("source",))
 
+# One worker of the streams. `topic` and `partition` are those that it reads.
+_PARTITION = ("topic", "partition")
+# Done means that Kafka holds what came of them; records that are read again count again.
+STREAM_RECORDS = Metric("tailrace_stream_records_total", "counter", "Records done since the start", ("topic",))
+# Of a topic `*.events` these are events, of `*.dead` dead letters; of `*.enriched` events and, beyond the records done, patches.
+STREAM_OUTPUTS = Metric("tailrace_stream_outputs_total", "counter", "Records acknowledged by Kafka since the start", ("topic",))
+STREAM_BATCHES = Metric("tailrace_stream_batches_in_flight", "gauge", "Batches begun and not done")
+# The one to alert on, over minutes.
+STREAM_LAG = Metric("tailrace_stream_lag_records", "gauge", "Offsets that are not committed", _PARTITION)
+# Unix time that Kafka gave it; 0: nothing is in flight.
+STREAM_OLDEST = Metric("tailrace_stream_oldest_record_seconds", "gauge", "Time of the oldest record in flight")
+# 0 while events flow.
+STREAM_RECOVERY = Metric("tailrace_stream_recovery_remaining_records", "gauge", "Changelog offsets to read before events flow")
+STREAM_RECOVERED = Metric("tailrace_stream_recovered_records_total", "counter", "Changelog records read since the start")
+# Standbys included. Of an active partition: what its last transaction wrote.
+STREAM_TABLE = Metric("tailrace_stream_table_offset", "gauge", "Changelog offset that the copy of a partition stands for", _PARTITION)
+
 
 class Sample(NamedTuple):
     metric: Metric

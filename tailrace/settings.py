@@ -77,6 +77,8 @@ class Stream(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """What holds the sessions beside Kafka: `rocksdb` (an extra), below `state_dir`, for state larger than memory and short restarts."""
     standby_replicas: Annotated[int, msgspec.Meta(ge=0)] = 0
     """So many other workers keep a copy of each partition's sessions up to date, to take over at once."""
+    monitor: str | None = None
+    """`127.0.0.1:9465` answers /metrics (Prometheus) and /health there, for a worker that runs alone (with a role); off by default."""
 
 
 class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

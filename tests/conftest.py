@@ -35,6 +35,7 @@ _servers = pytest.StashKey[Servers | TailraceError]()
 def pytest_configure(config: pytest.Config) -> None:
     """Settings in the caller's environment must not change what a test sees."""
     hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no defect
+    hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
     hypothesis.settings.load_profile("tests")
     config.stash[_named_by_caller] = {name: os.environ[name] for name in NAMED if os.environ.get(name)}
     for name in list(os.environ):

@@ -1,6 +1,9 @@
 """What tests of several rooms need: a topic read to its end, a condition waited for."""
 
+import socket
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -35,13 +38,18 @@ def read_topic(settings: Settings, source: str, kind: kafka.Kind) -> list[Record
     )
     try:
         partitions = [TopicPartition(name, number, 0) for number in consumer.list_topics(name, timeout=10).topics[name].partitions]
-        reading = {at.partition for at in partitions if end_of(consumer, at)}
+        ends = {at.partition: end for at in partitions if (end := end_of(consumer, at))}
+        reading = set(ends)
+        missing = sum(ends.values()) + len(ends)
+        """Records, and ends of partitions; fewer where the topic is compacted."""
         consumer.assign([at for at in partitions if at.partition in reading])
         records: list[Record] = []
         deadline = time.monotonic() + 20
         while reading:
             assert time.monotonic() < deadline, f"{name} was not read to its end: {len(records)} records"
-            for message in consumer.consume(10_000, timeout=0.2):
+            messages = consumer.consume(min(10_000, max(1, missing)), timeout=0.2)
+            missing -= len(messages)
+            for message in messages:
                 if message.error() is not None:
                     assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
                     reading.discard(message.partition())
@@ -70,3 +78,18 @@ def eventually(condition: Callable[[], object], what: str, timeout_s: float = 20
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
         time.sleep(0.05)
+
+
+def get(address: str, path: str) -> tuple[int, str]:
+    """Status and body of a page."""
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return f"127.0.0.1:{probe.getsockname()[1]}"

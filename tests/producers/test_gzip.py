@@ -8,6 +8,7 @@ import pytest
 
 from producers import content as module
 from producers.content import Damaged, Packed, Replaced, open_file
+from producers.reader import SIGNED_BYTES
 from schemas.identity import file_id
 from tailrace.errors import Incomplete
 from tests.helpers import eventually
@@ -137,3 +138,29 @@ def test_what_stands_before_the_damage_is_read_first(tmp_path: Path) -> None:
     with pytest.raises(Damaged, match=f"after byte {len(good)} "):
         opened.pread(10, len(good))
     opened.close()
+
+
+@pytest.mark.servers
+def test_an_archive_that_was_read_to_its_end_is_not_decompressed_again_until_it_changes(
+    ship: Ship, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, source = lines(0, 20_000), make_source(logs / "a.log*", start=None)
+    (logs / "a.log.gz").write_bytes(gzip.compress(content))
+    ship.once(source)
+    reached = []
+    really = Packed.pread
+
+    def watched(packed: Packed, length: int, offset: int) -> bytes:
+        reached.append(offset + length)
+        return really(packed, length, offset)
+
+    monkeypatch.setattr(Packed, "pread", watched)
+    ship.once(source)
+    with ship.running(source) as shipper:
+        eventually(lambda: all(file.reader.at_end for file in shipper._registry.files), "the archive was looked at")
+    assert max(reached) == SIGNED_BYTES < len(content)
+    with (logs / "a.log.gz").open("ab") as file:
+        file.write(gzip.compress(lines(20_000, 20_010)))
+    ship.once(source)
+    shipped(ship, content, lines(20_000, 20_010))
+    assert max(reached) > len(content)

@@ -3,12 +3,9 @@
 import json
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,31 +13,18 @@ from pathlib import Path
 import pytest
 
 from producers import figures
-from producers.monitor import Answers, Health, Monitor
+from producers.figures import ShipHealth
 from tailrace.errors import ConfigError, TailraceError
 from tailrace.metrics import expose
+from tailrace.monitor import Answers, Monitor
 from tailrace.settings import Settings
-from tests.helpers import eventually
+from tests.helpers import eventually, free_address, get
 from tests.producers.conftest import Ship, event, make_source
 from tests.producers.test_cli import configure, payloads, process, ship, topic_exists
 
 
 def lines(first: int, last: int) -> bytes:
     return b"".join(map(event, range(first, last)))
-
-
-def get(address: str, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
-def free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @contextmanager
@@ -116,7 +100,9 @@ def test_a_dry_run_says_what_would_be_shipped_and_touches_nothing(tmp_path: Path
 def test_metrics_and_health_of_a_running_producer(ship: Ship, logs: Path) -> None:
     (logs / "a.log").write_bytes(lines(0, 10) + event(10)[:-5])
     with ship.running(make_source(logs / "*.log")) as shipper:
-        monitor = Monitor(address := free_address(), Answers(lambda: expose(figures.samples(shipper)), lambda: figures.health(shipper)))
+        monitor = Monitor(
+            "ship.monitor", address := free_address(), Answers(lambda: expose(figures.samples(shipper)), lambda: figures.health(shipper))
+        )
         try:
             eventually(lambda: "tailrace_ship_acknowledged_records_total 10\n" in get(address, "/metrics")[1], "ten records")
             text = get(address, "/metrics")[1]
@@ -135,18 +121,18 @@ def test_metrics_and_health_of_a_running_producer(ship: Ship, logs: Path) -> Non
             monitor.stop()
 
 
-def unwell() -> Health:
-    return Health(status="nothing moves", files=1, lag_bytes=2, queue_records=3, unreadable_files=0)
+def unwell() -> ShipHealth:
+    return ShipHealth(status="nothing moves", files=1, lag_bytes=2, queue_records=3, unreadable_files=0)
 
 
 def test_what_is_not_well_answers_503_and_addresses_are_checked() -> None:
-    monitor = Monitor(address := free_address(), Answers(lambda: "", unwell))
+    monitor = Monitor("ship.monitor", address := free_address(), Answers(lambda: "", unwell))
     try:
         assert get(address, "/health")[0] == 503
         with pytest.raises(TailraceError, match=r"cannot answer at ship\.monitor = .*Address already in use"):
-            Monitor(address, Answers(lambda: "", unwell))
+            Monitor("ship.monitor", address, Answers(lambda: "", unwell))
     finally:
         monitor.stop()
     for wrong in ("9464", "host:port", "127.0.0.1:70000", ":1"):
         with pytest.raises(ConfigError, match=r"ship\.monitor"):
-            Monitor(wrong, Answers(lambda: "", unwell))
+            Monitor("ship.monitor", wrong, Answers(lambda: "", unwell))

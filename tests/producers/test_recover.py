@@ -45,6 +45,15 @@ def test_a_record_that_a_late_line_completed_overlaps_and_both_count() -> None:
     assert coverage.entry("trace", PLACE).offset == 14
 
 
+def test_a_record_of_which_only_the_beginning_is_kept_counts_whole() -> None:
+    content = b"one\n" + b"T" * 200_000 + b"\n" + b"three\n"
+    coverage = Coverage()
+    for begin, value, length in ((200_005, b"three", 0), (4, b"T" * 100_000, 200_001), (0, b"one", 0)):
+        coverage.add(begin, value, length)
+    entry = coverage.entry("trace", PLACE)
+    assert (entry.offset, entry.signed, entry.signature) == (len(content), *sign(content[: 64 * 1024]))
+
+
 def test_a_signature_ends_where_a_reader_ends_it() -> None:
     content = b"".join(b"%06d " % number + b"x" * 992 + b"\n" for number in range(100))
     coverage = Coverage()
@@ -78,6 +87,18 @@ def test_after_the_state_folder_is_lost_nothing_is_sent_again_and_nothing_is_lef
     again = ship(config, "--once", "--recover")
     assert again.exit_code == 1
     assert "holds a checkpoint of 3 files: --recover is for one that was lost" in again.stderr
+
+
+@pytest.mark.servers
+def test_a_record_that_was_too_large_is_no_gap(tmp_path: Path, settings: Settings) -> None:
+    config = configure(tmp_path, settings)
+    large = event(2, "T" * 9_000_000)
+    (tmp_path / "logs" / "a.trace").write_bytes(event(1) + large + event(3))
+    assert ship(config, "--once").exit_code == 0
+    shutil.rmtree(tmp_path / "state")
+    assert ship(config, "--once", "--recover").exit_code == 0
+    assert sorted(payloads(settings)) == [event(1)[:-1], event(3)[:-1]], "nothing was sent again"
+    assert len(read_topic(settings, "ezcast", "dead")) == 1
 
 
 @pytest.mark.servers

@@ -1,13 +1,16 @@
 """Which file is which, decided on real files without any reading or Kafka."""
 
+import gzip
 from collections import deque
 from pathlib import Path
 
 import pytest
 
+from producers.checkpoint import Entry
 from producers.content import Replaced, open_file
 from producers.discovery import find
 from producers.publish import Batch
+from producers.reader import ENDING_BYTES, sign
 from producers.registry import Registry, TailedFile
 from schemas.identity import HEAD_BYTES, file_id
 from tests.producers.conftest import make_source
@@ -141,3 +144,46 @@ def test_a_copy_is_announced_once_and_carries_on_when_the_file_it_copies_is_gone
     follow(registry, logs)
     assert (Path(file.found.path).name, file.gone, file.reader.position) == ("b.log", False, 8)
     close(registry)
+
+
+def stop_at_the_end(registry: Registry, folder: Path) -> TailedFile:
+    """Read and acknowledge all of the one file, and go."""
+    file = follow(registry, folder)["a.log"]
+    while not file.reader.at_end:
+        for part in file.reader.read(0.0):
+            file.sent(part, Batch(file.reader.position, 0, lambda *_: None))
+    file.settle()
+    close(registry)
+    return file
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_06_a_file_that_differs_only_far_behind_its_beginning_is_another_one_after_a_restart(logs: Path, packed: bool) -> None:
+    path = logs / "a.log"
+    common, old, new = b"#banner\n" + b"same\n" * 30_000, b"old\n" * 10, b"new\n" * 20
+    path.write_bytes(common + old)
+    before = Registry("host", [])
+    stop_at_the_end(before, logs)
+    path.write_bytes(gzip.compress(common + new) if packed else common + new)
+    after = Registry("host", before.entries())
+    again = follow(after, logs)["a.log"]
+    assert (again.place.file, again.acknowledged) == (file_id(b"#banner\n", 1), 0)
+    close(after)
+    path.write_bytes(common + old + new)
+    third = Registry("host", before.entries())
+    known = follow(third, logs)["a.log"]
+    assert (known.place.file, known.acknowledged) == (file_id(b"#banner\n"), len(common + old)), "what only grew is the same file"
+    close(third)
+
+
+def test_the_last_bytes_that_a_checkpoint_knows_reach_back_over_small_batches_and_restarts(logs: Path) -> None:
+    path, content = logs / "a.log", b""
+    entries: list[Entry] = []
+    for number in range(200):
+        content += b"line %d\n" % number
+        path.write_bytes(content)
+        registry = Registry("host", entries)
+        stop_at_the_end(registry, logs)
+        entries = list(registry.entries())
+    [entry] = entries
+    assert (entry.ended, entry.ending) == sign(content[-ENDING_BYTES:])

@@ -26,7 +26,7 @@ from tailrace.settings import Settings
 from tests.helpers import eventually, read_topic
 from tests.producers.conftest import Ship, append, event, lines, make_source, records, shipped
 from tests.producers.test_cli import configure, payloads
-from tests.producers.test_model import Topic
+from tests.producers.topics import Topic
 
 Quick = Callable[[str, float], None]
 

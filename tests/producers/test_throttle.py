@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.throttle import Throttle
+from producers.throttle import SMALLEST_BYTES, Throttle
 
 
 class Clock:
@@ -52,3 +52,36 @@ def test_a_new_rate_applies_to_the_debt_that_stands() -> None:
     assert throttle.wait_s() == 0
     throttle.spend(5, 2_000)
     assert throttle.wait_s() == 2
+
+
+@given(st.lists(st.integers(1, 5_000), min_size=50, max_size=400), st.integers(0, 2_000), st.integers(0, 200_000))
+def test_each_second_holds_the_rate_and_one_piece(lengths: list[int], records_per_s: int, bytes_per_s: int) -> None:
+    """`lengths` of records; what a reader holds back of one is sent with the next piece."""
+    clock = Clock()
+    throttle = Throttle(records_per_s, bytes_per_s, clock)
+    sent: list[tuple[float, int]] = []
+    piece = held = 0
+    for length in lengths:
+        held += length
+        piece = throttle.piece(256 * 1024)
+        if held >= piece:
+            throttle.spend(1, held)
+            sent.append((clock.now_s, held))
+            held = 0
+            clock.now_s += throttle.wait_s()
+    longest = max(lengths) + piece
+    for begin, _ in sent:
+        within = sum(size for at, size in sent if begin <= at < begin + 1)
+        assert not bytes_per_s or within <= bytes_per_s + longest
+
+
+def test_pieces_are_what_a_tenth_of_a_second_permits() -> None:
+    most = 256 * 1024
+    assert Throttle(0, 0, Clock()).piece(most) == most
+    assert Throttle(0, 50_000, Clock()).piece(most) == 5_000
+    assert Throttle(0, 10**9, Clock()).piece(most) == most
+    assert Throttle(0, 1, Clock()).piece(most) == SMALLEST_BYTES
+    by_records = Throttle(1_000, 0, Clock())
+    for _ in range(50):
+        by_records.spend(10, 10 * 500)
+    assert by_records.piece(most) == pytest.approx(1_000 / 10 * 500, rel=0.01)

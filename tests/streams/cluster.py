@@ -11,12 +11,15 @@ from pathlib import Path
 import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
+from faust.types import TP
 
-from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode
+from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode, encode_event
 from schemas.place import Place, key_prefix
+from streams.recovery import ChangelogReader
+from streams.store import MemoryPartition
 from tailrace import kafka
 from tailrace.settings import Settings
-from tests.helpers import end_of, read_topic
+from tests.helpers import end_of, eventually, read_topic
 
 CONFIG = """
 [sources.clicks]
@@ -41,6 +44,8 @@ class Cluster:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings = settings
         self.folder = folder
+        self.environment: dict[str, str] = {}
+        """Of the workers, beyond what says where they work."""
         self.config = folder / "tailrace.toml"
         self.config.write_text(CONFIG)
         self._admin = kafka.connect(settings.kafka, 5)
@@ -79,6 +84,7 @@ class Cluster:
             "TAILRACE_STATE_DIR": str(self.folder / "state"),
             "TAILRACE_KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka.bootstrap_servers,
             "TAILRACE_KAFKA_TOPIC_PREFIX": self.settings.kafka.topic_prefix,
+            **self.environment,
         }
         with log.open("wb") as out:
             process = subprocess.Popen(
@@ -99,11 +105,38 @@ class Cluster:
         """Write (key, value, partition) to the source's raw topic."""
         self.produce(self.topic(source, "raw"), records)
 
+    def add_events(self, made: Iterable["Click"]) -> None:
+        """Write clicks to `clicks.events`, as parse does: those of a client to one partition, in their order."""
+        events = ((click.who.encode(), encode_event(click.envelope()), -1) for click in made)
+        self.produce(self.topic("clicks", "events"), events)
+
     def produce(self, topic: str, records: Iterable[tuple[bytes, bytes, int]]) -> None:
         producer = Producer(kafka.producer_config(self.settings.kafka))
         for key, value, partition in records:
             producer.produce(topic, value, key, partition)
         assert producer.flush(30) == 0
+
+    @property
+    def changelog(self) -> str:
+        """The topic of the sessions' state."""
+        return f"{kafka.group(self.settings.kafka, 'sessionize')}-clicks-sessions-changelog"
+
+    def recover(self) -> list[MemoryPartition]:
+        """The sessions' state, by partition, as a worker without a copy of its own recovers it."""
+        reader = ChangelogReader(self.settings.kafka, "nobody")
+        partitions = [MemoryPartition() for _ in self._partitions]
+        reading = set(self._partitions)
+
+        def read_on() -> bool:
+            for tp, found in reader.fetch().items():
+                partitions[tp.partition].recover(found.changes, found.offset)
+                reading.difference_update([tp.partition] if found.at_end else [])
+            return not reading
+
+        reader.start({TP(self.changelog, number): 0 for number in reading})
+        eventually(read_on, "the changelog is read", 60)
+        reader.close()
+        return partitions
 
     def ends(self, topic: str) -> list[int]:
         consumer = self._consumers["parse"]
@@ -198,3 +231,6 @@ class Click(msgspec.Struct):
 
     def line(self) -> bytes:
         return msgspec.json.encode(self)
+
+    def envelope(self) -> EventEnvelope:
+        return EventEnvelope(self.id, self.time, self.who, self.what, None, False, b"{}")

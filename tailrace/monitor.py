@@ -1,4 +1,4 @@
-"""What a running producer says of itself over HTTP: /metrics for Prometheus, /health for a supervisor."""
+"""What a running role says of itself over HTTP: /metrics for Prometheus, /health for a supervisor."""
 
 import threading
 from collections.abc import Callable
@@ -13,12 +13,10 @@ from tailrace.metrics import CONTENT_TYPE
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Each role adds figures of its own."""
+
     status: str
     """`ok`, or what is wrong."""
-    files: int
-    lag_bytes: int
-    queue_records: int
-    unreadable_files: int
 
 
 class Answers(NamedTuple):
@@ -31,18 +29,18 @@ class Monitor(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: str, answers: Answers) -> None:
-        """`address`: `host:port`. Raises ConfigError for one that is none, TailraceError where it cannot be used."""
+    def __init__(self, key: str, address: str, answers: Answers) -> None:
+        """`key`: the setting that says `address`, which is `host:port`.
+
+        Raises ConfigError for one that is none, TailraceError where it cannot be used."""
         host, _, port = address.rpartition(":")
         if not host or not port.isdigit() or int(port) > 0xFFFF:
-            raise ConfigError(f'ship.monitor = "{address}" is no address: write host:port, as in "127.0.0.1:9464"')
+            raise ConfigError(f'{key} = "{address}" is no address: write host:port, as in "127.0.0.1:9464"')
         self.answers = answers
         try:
             super().__init__((host, int(port)), _Handler)
         except OSError as error:
-            raise TailraceError(
-                f"cannot answer at ship.monitor = {address}: {error.strerror}; choose another port, or leave it out"
-            ) from None
+            raise TailraceError(f"cannot answer at {key} = {address}: {error.strerror}; choose another port, or leave it out") from None
         self._thread = threading.Thread(target=self.serve_forever, name="monitor", daemon=True)
         self._thread.start()
 
