@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from elasticsearch import ApiError
 
 from tailrace import kafka
 from tailrace.cli import main
@@ -68,7 +69,11 @@ class Watcher(threading.Thread):
     def run(self) -> None:
         body: dict[str, Any] = {"size": 0, "aggs": {"indices": {"terms": {"field": "_index", "size": 100}}}}
         while not self._end.wait(0.002):
-            found = self._run.search.search(index=self._run.pattern("ezcast"), **body)
+            try:
+                found = self._run.search.search(index=self._run.pattern("ezcast"), **body)
+            except ApiError as error:
+                assert error.status_code == 503, error  # an index is so new that its shards are not there yet
+                continue
             indices = [bucket["key"] for bucket in found.get("aggregations", {}).get("indices", {}).get("buckets", [])]
             self.asked += 1
             if len({name.rpartition("ezcast-")[0] for name in indices}) != 1:
@@ -100,8 +105,12 @@ def tailrace(run: Pipeline, *words: str, exit_code: int = 0) -> str:
 
 
 def count(run: Pipeline) -> int:
-    run.search.indices.refresh(index=run.pattern("ezcast"))
-    return int(run.search.count(index=run.pattern("ezcast"))["count"])
+    try:
+        run.search.indices.refresh(index=run.pattern("ezcast"))
+        return int(run.search.count(index=run.pattern("ezcast"))["count"])
+    except ApiError as error:
+        assert error.status_code == 503, error  # as above
+        return 0
 
 
 def seen(run: Pipeline) -> set[str]:
