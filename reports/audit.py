@@ -26,7 +26,7 @@ from schemas.source import Source
 from tailrace.kafka import dead_topics, topic
 from tailrace.letters import Letters, Position
 from tailrace.settings import Settings
-from tailrace.sources import load_source
+from tailrace.sources import as_parsed, load_source
 from tailrace.topics import TopicReader
 
 Say = Callable[[str], None]
@@ -62,7 +62,7 @@ class _Audit:
 
     def __init__(self, settings: Settings, name: str, client: Elasticsearch, say: Say) -> None:
         self.settings, self.client, self.say = settings, client, say
-        self.source = load_source(settings, name)
+        self.source = as_parsed(load_source(settings, name))
         self.indices = index.pattern(settings, name)
         self.raw, self.files = (TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "files"))
         self.dead = [

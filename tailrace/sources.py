@@ -39,3 +39,9 @@ def watch_actions(source: Source) -> Watched[Source] | None:
         return with_actions(source, file.read_text(encoding="utf-8-sig"))
 
     return Watched(Path(source.settings.actions), read, f"sources.{source.name}.actions")
+
+
+def as_parsed(source: Source) -> Source:
+    """The source as parse workers know it now, with its file of actions. Raises as `watch_actions`."""
+    watched = watch_actions(source)
+    return source if watched is None else watched.content()

@@ -25,6 +25,8 @@ class Form(NamedTuple):
     fields: tuple[str, ...]
     multiline: frozenset[int]
     """Positions of the fields whose value can span physical lines."""
+    typed: frozenset[int]
+    """Positions of the fields that people type; the others hold ids, numbers and words of EZPlayer's own."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Catalogue:
 
 class _Lines(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     single: list[str] = []
+    typed: list[str] = []
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -59,14 +62,14 @@ def catalogue(*texts: str) -> Catalogue:
     """
     files = [_file(text) for text in texts]
     types = _types(files)
-    single = {name for file in files for name in file.lines.single}
+    lines = _Lines([name for file in files for name in file.lines.single], [name for file in files for name in file.lines.typed])
     forms: dict[str, tuple[Form, ...]] = {}
     for file in files:
         for action in [*file.actions, *(action for action in file.older if action not in file.actions)]:
             if action not in file.actions and action not in forms:
                 raise ValueError(f"older.{action}: there is no actions.{action}")
             newest = [file.actions[action]] if action in file.actions else []
-            forms[action] = _forms(action, [*newest, *file.older.get(action, [])], forms.get(action, ()), types, single)
+            forms[action] = _forms(action, [*newest, *file.older.get(action, [])], forms.get(action, ()), types, lines)
     return Catalogue(types, forms)
 
 
@@ -95,13 +98,11 @@ def _file(text: str) -> _File:
         raise ValueError(f"it has not the form of a catalogue: {error}; there are [types], [lines], [actions] and [older]") from None
 
 
-def _forms(
-    action: str, lists: list[list[str]], before: tuple[Form, ...], types: dict[str, TraceType], single: set[str]
-) -> tuple[Form, ...]:
+def _forms(action: str, lists: list[list[str]], before: tuple[Form, ...], types: dict[str, TraceType], lines: _Lines) -> tuple[Form, ...]:
     """The forms of one text, then those of the texts before it that have another number of fields."""
     if SEPARATOR in action or "\n" in action or not action:
         raise ValueError(f"actions.{action!r}: no line can name such an action")
-    forms = [_form(action, fields, types, single) for fields in lists]
+    forms = [_form(action, fields, types, lines) for fields in lists]
     counts = {len(form.fields) for form in forms}
     if len(counts) < len(forms):
         raise ValueError(f"{action}: two forms have the same number of fields")
@@ -125,11 +126,13 @@ def _typed_fields(files: list[_File]) -> Iterator[tuple[TraceType, str]]:
                 yield cast(TraceType, kind), field
 
 
-def _form(action: str, fields: list[str], types: dict[str, TraceType], single: set[str]) -> Form:
+def _form(action: str, fields: list[str], types: dict[str, TraceType], lines: _Lines) -> Form:
     for field in fields:
         if field not in types:
             raise ValueError(f"{action}: field {field} has no type")
     if len(set(fields)) < len(fields):
         raise ValueError(f"{action}: a field occurs twice")
-    spans = (position for position, field in enumerate(fields) if types[field] == "text" and not single & {field, f"{action}.{field}"})
-    return Form(action, tuple(fields), frozenset(spans))
+    texts = {position for position, field in enumerate(fields) if types[field] == "text"}
+    spans = {position for position in texts if not {fields[position], f"{action}.{fields[position]}"} & {*lines.single}}
+    typed = texts | {position for position, field in enumerate(fields) if field in lines.typed}
+    return Form(action, tuple(fields), frozenset(spans), frozenset(typed))

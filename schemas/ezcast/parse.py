@@ -28,6 +28,9 @@ OLD_COLUMNS = ("timestamp", "ip", "netid", "level", "action")
 OLD_COLUMNS_UNTIL = "2014-12-10"
 """From this day on, only a record that is otherwise complete is read with `OLD_COLUMNS`: installations lagged behind."""
 
+RAW_BARS_UNTIL = "2017-08-03"
+"""Before this day bars in values were written as they came; since then they are hyphens."""
+
 RECORD_START = re.compile(rb"\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d \| ")
 MAX_ELEMENTS = 32
 """Fields of records without form; the last one holds all the rest, or a hostile record could name thousands."""
@@ -261,11 +264,37 @@ def _read_unknown(catalogue: Catalogue, value: bytes) -> _Reading | _Refusal:
     if _netid_is_split(catalogue, parts, columns):
         return _Refusal("separator_in_netid", 'the netid holds " | ", so the columns after it cannot be told apart')
     action, values = parts[len(columns) - 1], parts[len(columns) :]
+    if parts[0] < RAW_BARS_UNTIL and (rejoined := _rejoin(catalogue, action, values)):
+        form, values = rejoined
+        return _Reading(_plan(catalogue, columns, form), [*parts[: len(columns)], *values], len(value))
     if len(values) > MAX_ELEMENTS:
         values[MAX_ELEMENTS - 1 :] = [_BAR.join(values[MAX_ELEMENTS - 1 :])]
     names = columns + tuple(f"elem{n}" for n in range(1, len(values) + 1))
     tag = FIELD_COUNT if action in catalogue.forms else UNKNOWN_ACTION
     return _Reading(_Plan(names, (_LEVEL,), (tag,)), [*parts[: len(columns)], *values], len(value))
+
+
+def _rejoin(catalogue: Catalogue, action: str, values: list[str]) -> tuple[Form, list[str]] | None:
+    """The values of a record in which what somebody typed holds " | ", where only one form and one field can explain them."""
+    if any("\n" in value for value in values):
+        return None
+    found = []
+    for form in catalogue.forms.get(action, ()):
+        surplus = len(values) - len(form.fields)
+        if surplus > 0 and len(form.typed) == 1:
+            (typed,) = form.typed
+            joined = [*values[:typed], _BAR.join(values[typed : typed + surplus + 1]), *values[typed + surplus + 1 :]]
+            if _fits(catalogue, form, joined):
+                found.append((form, joined))
+    return found[0] if len(found) == 1 else None
+
+
+def _fits(catalogue: Catalogue, form: Form, values: list[str]) -> bool:
+    """Whether numbers and flags stand, or nothing, where the form has them."""
+    kinds = (catalogue.types[field] for field in form.fields)
+    return all(
+        not value or not isinstance(_CONVERTERS[kind](value), str) for kind, value in zip(kinds, values, strict=True) if kind in _CONVERTERS
+    )
 
 
 def _lacks_session(parts: list[bytes]) -> bool:

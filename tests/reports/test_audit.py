@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from schemas.event import Event
 from schemas.heartbeat import Heartbeat, Seal, encode, heartbeat_key, host_key
 from schemas.place import Place, key
 from tailrace.dead import DeadLetter, Handled
+from tailrace.sources import as_parsed
 from tests.reports.conftest import MakeStage
 from tests.reports.stage import Record, Stage
 
@@ -77,6 +79,18 @@ def test_a_whole_source_is_clean(ezcast: Stage) -> None:
         }
     ]
     assert (found["totals"]["files"], found["totals"]["events"], found["totals"]["indexed"]) == (1, 10, 10)
+
+
+def test_records_are_read_with_the_operators_actions(stage: MakeStage, tmp_path: Path) -> None:
+    actions = tmp_path / "actions.toml"
+    actions.write_text('[types]\nkeyword = ["room"]\n[actions]\nroom_enter = ["room"]\n')
+    ezcast = stage(ezcast={"format": "ezcast", "paths": [f"{tmp_path}/*.trace"], "actions": str(actions)})
+    ezcast.source = as_parsed(ezcast.source)
+    known = TRACE[:LINE].replace(b"view_help", b"room_enter | H1302")
+    shipped(ezcast, TRACE + known + known.replace(b"student1", b"stu | dent1"))  # only who knows the action sees what is wrong there
+    found = audit(ezcast)
+    assert (found["totals"]["events"], found["totals"]["dead"]) == (11, 1)
+    assert found["clean"]
 
 
 def test_nothing_at_all_is_clean(ezcast: Stage) -> None:
