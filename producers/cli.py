@@ -12,11 +12,11 @@ from producers import figures, inventory
 from producers.checkpoint import Entry, Store, peek
 from producers.files_cli import folder, host, seal_after_s, table
 from producers.inventory import FileState
-from producers.notice import noticing
+from producers.notice import Notice
 from producers.progress import Progress, size
 from producers.publish import Publisher
 from producers.recover import recover as recovered
-from producers.reload import Reloader
+from producers.reload import Fresh, Reloaded, Reloader, check
 from producers.ship import Shipper
 from schemas.source import Source
 from tailrace import kafka, options
@@ -40,14 +40,14 @@ def ship(settings: Settings, once: bool, dry_run: bool, recover: bool, source_na
     """Tail the files of the sources and publish their records to Kafka.
 
     Goes on where it was stopped: the checkpoint in state_dir/ship covers acknowledged bytes only. SIGTERM and Ctrl-C end it cleanly, with
-    what was read delivered. SIGHUP reads the configuration again and takes over the sources' paths and exclude, and of [ship] the rate
-    limits, log_level and seal_after; one that is wrong is refused, and the old one stays.
+    what was read delivered. SIGHUP reads the configuration again and takes over sources that come and go, their paths and exclude, and all
+    of [ship] but monitor; one that is wrong is refused, and the old one stays.
 
     --recover reads the raw topics and needs a state folder without checkpoints. With --dry-run it says what would be left to ship.
     """
     names = options.chosen(settings, source_names)
     sources = list(load_sources(settings, names).values())
-    seal_after_s(settings)  # a wrong one is told before anything begins
+    check(settings.ship)
     if dry_run:
         entries = _recover(settings, names, peek(folder(settings)), wait_s) if recover else peek(folder(settings))
         _show_plan(inventory.take(sources, host(settings), entries, seal_after_s(settings)))
@@ -56,14 +56,22 @@ def ship(settings: Settings, once: bool, dry_run: bool, recover: bool, source_na
         kafka.ensure_topics(kafka.connect(settings.kafka, wait_s), settings.kafka, names)
         if recover and not store.save(_recover(settings, names, store.load(), wait_s)):
             raise TailraceError(f"cannot write the checkpoint in {folder(settings)}")
-        run(settings, sources, store, once=once, load=_loader(names))
+        run(settings, sources, store, once=once, load=_loader(settings, source_names))
 
 
-def run(settings: Settings, sources: list[Source], store: Store, *, once: bool, load: Callable[[], Settings] | None = None) -> None:
+def run(settings: Settings, sources: list[Source], store: Store, *, once: bool, load: Callable[[], Fresh] | None = None) -> None:
     """Ship until stopped by a signal, or with `once` until all is acknowledged. Topics exist. `load` reads the settings again."""
     reloader = Reloader(settings, load) if load else None
+
+    def reload(now: Sequence[Source]) -> Reloaded | None:
+        reloaded = reloader(now) if reloader else None
+        if reloaded and not once:
+            notice.watch(_patterns(reloaded.sources))
+        return reloaded
+
     publisher = Publisher(settings.kafka, lambda: shipper.stopping)
-    shipper = Shipper(sources, host(settings), publisher, store, once=once, settings=settings.ship, reloader=reloader)
+    shipper = Shipper(sources, host(settings), publisher, store, once=once, settings=settings.ship, reloader=reload)
+    notice = Notice(shipper.look)
     with ExitStack() as stack:
         stack.callback(publisher.close)
         for number, act in ((signal.SIGTERM, shipper.stop), (signal.SIGINT, shipper.stop), (signal.SIGHUP, shipper.reload)):
@@ -72,7 +80,8 @@ def run(settings: Settings, sources: list[Source], store: Store, *, once: bool, 
             answers = Answers(lambda: expose(figures.samples(shipper)), lambda: figures.health(shipper))
             stack.callback(Monitor("ship.monitor", settings.ship.monitor, answers).stop)
         if not once:
-            stack.enter_context(noticing([path for source in sources for path in source.settings.paths], shipper.look))
+            stack.callback(notice.close)
+            notice.watch(_patterns(sources))
         shipper.run(Progress() if once else None)
 
 
@@ -80,16 +89,27 @@ def _handler(act: Callable[[], None]) -> Callable[[int, FrameType | None], None]
     return lambda *_: act()
 
 
-def _loader(names: Sequence[str]) -> Callable[[], Settings]:
-    """Reads the configuration of this command again. Raises ConfigError where it could not be started with."""
+def _patterns(sources: Sequence[Source]) -> list[str]:
+    return [path for source in sources for path in source.settings.paths]
+
+
+def _loader(settings: Settings, source_names: Sequence[str]) -> Callable[[], Fresh]:
+    """Reads the configuration of this command again. What it gives raises ConfigError where it could not be started with."""
     path: Path | None = click.get_current_context().find_root().obj
 
-    def again() -> Settings:
-        settings = load(path)
-        load_sources(settings, [name for name in names if name in settings.sources])
-        return settings
+    def again() -> Fresh:
+        new = load(path)
+        names = [name for name in source_names or new.sources if name in new.sources]
+        made = load_sources(new, names)
+        return Fresh(new, names, lambda added: _with_topics(settings, [made[name] for name in added]))
 
     return again
+
+
+def _with_topics(settings: Settings, sources: list[Source]) -> list[Source]:
+    if sources:
+        kafka.ensure_topics(kafka.connect(settings.kafka), settings.kafka, [source.name for source in sources])
+    return sources
 
 
 def _recover(settings: Settings, names: Sequence[str], known: Sequence[Entry], wait_s: float) -> list[Entry]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from producers.registry import TailedFile
+from producers.tailed import TailedFile
 from tailrace import metrics
 from tailrace.metrics import Sample
 from tailrace.monitor import Health
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 STUCK_S = 60.0
 """A producer whose queue has not moved for so long is not well: Kafka takes nothing, or reading hangs in a dead share."""
 
+RESTING_S = 3600.0
+"""Figures of a file are told until it has not grown for so long, and as long as anything in it is not acknowledged: thousands of
+archives that rest are no news, and each would be four series."""
+
 
 class ShipHealth(Health, frozen=True, kw_only=True):
     files: int
@@ -28,10 +32,12 @@ class ShipHealth(Health, frozen=True, kw_only=True):
 
 
 def samples(shipper: "Shipper") -> Iterator[Sample]:
-    files = shipper.files()
-    yield from (sample for tailed in files if not tailed.replaced for sample in _of_file(tailed))
-    for name, shipped_ms in shipper.watermarks().items():
+    files, watermarks = shipper.files(), shipper.watermarks()
+    since_s = time.monotonic() - RESTING_S
+    yield from (sample for tailed in files if tailed.source.name in watermarks and _is_news(tailed, since_s) for sample in _of_file(tailed))
+    for name, shipped_ms in watermarks.items():
         mine = [tailed for tailed in files if tailed.source.name == name]
+        yield Sample(metrics.SHIP_LAG, sum(_lag(tailed) for tailed in mine), (name,))
         yield Sample(metrics.SHIP_FILES, len(mine), (name,))
         yield Sample(metrics.SHIP_OPEN_FILES, sum(tailed.reader.is_open for tailed in mine), (name,))
         yield Sample(metrics.SHIP_SHIPPED_BEFORE, shipped_ms / 1000, (name,))
@@ -44,13 +50,21 @@ def samples(shipper: "Shipper") -> Iterator[Sample]:
     yield Sample(metrics.SHIP_THROTTLED, shipper.throttled_s())
 
 
+def _is_news(tailed: TailedFile, since_s: float) -> bool:
+    return not tailed.replaced and (tailed.grown_s > max(0.0, since_s) or _lag(tailed) > 0)
+
+
+def _lag(tailed: TailedFile) -> int:
+    return 0 if tailed.replaced else max(0, tailed.size - tailed.acknowledged)
+
+
 def _of_file(tailed: TailedFile) -> Iterator[Sample]:
     labels = (tailed.source.name, tailed.place.file, tailed.found.path)
     size, acknowledged = tailed.size, tailed.acknowledged
     yield Sample(metrics.SHIP_FILE_SIZE, size, labels)
     yield Sample(metrics.SHIP_FILE_READ, tailed.reader.position, labels)
     yield Sample(metrics.SHIP_FILE_ACKNOWLEDGED, acknowledged, labels)
-    yield Sample(metrics.SHIP_FILE_LAG, max(0, size - acknowledged), labels)
+    yield Sample(metrics.SHIP_FILE_LAG, _lag(tailed), labels)
 
 
 def health(shipper: "Shipper") -> ShipHealth:
@@ -58,7 +72,7 @@ def health(shipper: "Shipper") -> ShipHealth:
     return ShipHealth(
         status=_status(shipper),
         files=len(files),
-        lag_bytes=sum(max(0, tailed.size - tailed.acknowledged) for tailed in files if not tailed.replaced),
+        lag_bytes=sum(map(_lag, files)),
         queue_records=shipper.publisher.queued,
         unreadable_files=_unreadable(shipper, files),
     )

@@ -7,7 +7,8 @@ from producers.content import Replaced
 from producers.opener import Opener
 from producers.progress import size
 from producers.reader import Part
-from producers.registry import ENDS_EARLY, Registry, TailedFile
+from producers.registry import ENDS_EARLY, Registry
+from producers.tailed import TailedFile
 from producers.turns import Turns
 
 log = logging.getLogger("tailrace.ship")

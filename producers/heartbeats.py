@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Set
 
-from producers.registry import TailedFile
+from producers.tailed import TailedFile
 from schemas.heartbeat import Heartbeat, HostBeat, encode, heartbeat_key, host_key
 from schemas.watermark import advance, shipped_by_host
 

@@ -15,8 +15,9 @@ import msgspec
 from producers import content
 from producers.checkpoint import Entry, Packed
 from producers.discovery import Found, find
-from producers.registry import ENDS_EARLY, Registry, TailedFile
+from producers.registry import ENDS_EARLY, Registry
 from producers.seal import SLICE_BYTES, Complete
+from producers.tailed import TailedFile
 from schemas.heartbeat import Seal
 from schemas.source import Source
 

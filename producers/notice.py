@@ -8,8 +8,7 @@ import glob
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 log = logging.getLogger("tailrace.ship")
 logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it reports each change
@@ -21,42 +20,52 @@ PATIENCE_MS = 500
 """How long the end waits for the thread to notice."""
 
 
-@contextmanager
-def noticing(patterns: Iterable[str], appeared: Callable[[], None]) -> Iterator[bool]:
-    """Call `appeared`, from a thread, when a file appears in the folders of the globs. Whether that can be noticed here."""
-    folders, recursive = roots(patterns)
-    try:
-        import watchfiles
-    except ImportError:
-        folders = set()
-    if not folders:  # looking is enough
-        yield False
-        return
-    end = threading.Event()
+class Notice:
+    """Close it at the end."""
 
-    def wait() -> None:
+    def __init__(self, appeared: Callable[[], None]) -> None:
+        """`appeared` is called, from a thread, when a file appears in the folders that are watched."""
+        self._appeared = appeared
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, patterns: Iterable[str]) -> bool:
+        """Watch the folders of these globs, and no others any more. Whether that can be done here."""
+        self.close()
+        folders, recursive = roots(patterns)
         try:
-            for _ in watchfiles.watch(
-                *folders,
-                watch_filter=lambda change, _: change == watchfiles.Change.added,
-                debounce=STEP_MS,
-                step=STEP_MS,
-                stop_event=end,
-                rust_timeout=PATIENCE_MS,
-                recursive=recursive,
-                ignore_permission_denied=True,
-            ):
-                appeared()
-        except OSError as error:  # no watches left; a folder that vanished
-            log.info("new files are looked for once a second only: %s", error)
+            import watchfiles
+        except ImportError:
+            return False
+        if not folders:
+            return False
+        self._end = end = threading.Event()
 
-    thread = threading.Thread(target=wait, name="notice", daemon=True)
-    thread.start()
-    try:
-        yield True
-    finally:
-        end.set()
-        thread.join()
+        def wait() -> None:
+            try:
+                for _ in watchfiles.watch(
+                    *folders,
+                    watch_filter=lambda change, _: change == watchfiles.Change.added,
+                    debounce=STEP_MS,
+                    step=STEP_MS,
+                    stop_event=end,
+                    rust_timeout=PATIENCE_MS,
+                    recursive=recursive,
+                    ignore_permission_denied=True,
+                ):
+                    self._appeared()
+            except OSError as error:  # no watches left; a folder that vanished
+                log.info("new files are looked for once a second only: %s", error)
+
+        self._thread = threading.Thread(target=wait, name="notice", daemon=True)
+        self._thread.start()
+        return True
+
+    def close(self) -> None:
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
 
 
 def roots(patterns: Iterable[str]) -> tuple[set[str], bool]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 
 from producers import content
-from producers.registry import TailedFile
+from producers.tailed import TailedFile
 
 log = logging.getLogger("tailrace.ship")
 

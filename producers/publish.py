@@ -116,8 +116,7 @@ class Publisher:
                     raise self._error(found.error, name)
             if self._stopping():
                 raise Stopped
-            self._producer.poll(0 if name in self._partitions else 0.1)
-            self.check()
+            self._serve(0 if name in self._partitions else 0.1)
         return self._partitions[name]
 
     def send(self, source: str, partition: int, prefix: bytes, records: Records) -> Batch:
@@ -177,7 +176,7 @@ class Publisher:
 
     def poll(self, timeout_s: float) -> None:
         """Serve delivery reports, waiting up to `timeout_s` for one. Raises what `check` raises."""
-        self._producer.poll(timeout_s)
+        self._serve(timeout_s)
         while self._suspects and not self._stopping():
             self._send_alone(*self._suspects.pop(0))
         self.check()
@@ -192,7 +191,7 @@ class Publisher:
         deadline = time.monotonic() + timeout_s
         with suppress(Stopped):
             while len(self._producer) and time.monotonic() < deadline:
-                self._producer.flush(0.2)
+                self._serve(0.2, self._producer.flush)
                 self.poll(0)
         return len(self._producer)
 
@@ -201,13 +200,20 @@ class Publisher:
         self._producer.purge()
         self._producer.flush(5)
 
+    def _serve(self, timeout_s: float, wait: Callable[[float], object] | None = None) -> None:
+        """Serve delivery reports. Raises the error that ended delivery; the client raises those itself that it cannot recover from."""
+        try:
+            (wait or self._producer.poll)(timeout_s)
+        except KafkaException as failure:
+            self._failure = self._failure or self._error(failure.args[0], "")
+        self.check()
+
     def _produce_when_room(self, name: str, value: bytes, raw_key: bytes, partition: int, delivered: Any, **more: Any) -> None:
         while True:
             try:
                 return self._producer.produce(name, value, raw_key, partition, delivered, **more)  # type: ignore[no-any-return]
             except BufferError:
-                self._producer.poll(0.1)
-                self.check()
+                self._serve(0.1)
                 if self._stopping():
                     raise Stopped from None
             except KafkaException as failure:
@@ -246,8 +252,7 @@ class Publisher:
 
     def _drain(self) -> None:
         while len(self._producer):
-            self._producer.flush(0.2)
-            self.check()
+            self._serve(0.2, self._producer.flush)
             if self._stopping():
                 raise Stopped
 

@@ -1,6 +1,6 @@
 """A changed configuration, taken over by a running producer as far as that can be done without a restart.
 
-Taken over are a source's `paths` and `exclude`, and of [ship] the rates, the log level and `seal_after`. Other changes are named and
+Taken over are sources that come and go, a source's `paths` and `exclude`, and all of [ship] but `monitor`. Other changes are named and
 wait for a restart. A configuration that is wrong is refused whole: the old one stays.
 """
 
@@ -18,7 +18,7 @@ from tailrace.settings import Settings
 
 log = logging.getLogger("tailrace.ship")
 
-_LIVE_SHIP = {"records_per_second", "bytes_per_second", "log_level", "seal_after"}
+_LIVE_SHIP = {"records_per_second", "bytes_per_second", "log_level", "seal_after", "close_inactive"}
 _LIVE_SOURCE = {"paths", "exclude"}
 _NOT_OURS = {"elasticsearch"}
 """Sections that a producer makes no use of."""
@@ -27,14 +27,24 @@ _NOT_OURS = {"elasticsearch"}
 class Reloaded(NamedTuple):
     ship: config.Ship
     sources: list[Source]
-    """The same sources in the same order, with the paths of now."""
+    """Those to ship from now on; the ones that stay come first, in their order, with the paths of now."""
+
+
+class Fresh(NamedTuple):
+    """The configuration, read again."""
+
+    settings: Settings
+    names: Sequence[str]
+    """The sources that this producer ships by it."""
+    sources: Callable[[Sequence[str]], list[Source]]
+    """Makes those of them that are new, their topics included. Raises TailraceError where that cannot be."""
 
 
 class Reloader:
     """Call it at each SIGHUP."""
 
-    def __init__(self, settings: Settings, load: Callable[[], Settings]) -> None:
-        """`load` reads the configuration again; raises what `tailrace.settings.load` raises."""
+    def __init__(self, settings: Settings, load: Callable[[], Fresh]) -> None:
+        """`load` raises what `tailrace.settings.load` raises."""
         self._in_force = settings
         self._load = load
         self._level = logging.getLogger().level
@@ -47,26 +57,38 @@ class Reloader:
     def __call__(self, sources: Sequence[Source]) -> Reloaded | None:
         """What is in force from now on; None where the new configuration is refused."""
         try:
-            new = self._load()
-            config.seconds(new.ship.seal_after, "ship.seal_after")
+            new, names, make = self._load()
+            check(new.ship)
+            known = {source.name for source in sources}
+            added = make([name for name in names if name not in known])
         except TailraceError as error:
             log.error("the new configuration is refused and the old one stays: %s", error.format_message())
             return None
-        waiting = sorted(waits_for_restart(self._in_force, new, [source.name for source in sources]))
+        staying = [source for source in sources if source.name in names]
+        waiting = sorted(waits_for_restart(self._in_force, new, [source.name for source in staying]))
         if waiting:
             log.warning("these changes wait for a restart: %s", ", ".join(waiting))
         ship = msgspec.structs.replace(self._in_force.ship, **{key: getattr(new.ship, key) for key in _LIVE_SHIP})
-        blocks = {source.name: _block(self._in_force, new, source.name) for source in sources}
-        self._in_force = msgspec.structs.replace(self._in_force, ship=ship, sources={**self._in_force.sources, **blocks})
+        blocks = {source.name: _block(self._in_force, new, source.name) for source in staying}
+        blocks |= {source.name: new.sources[source.name] for source in added}
+        self._in_force = msgspec.structs.replace(self._in_force, ship=ship, sources=blocks)
         self._set_level(ship)
-        log.info("the configuration was read again")
-        return Reloaded(ship, [replace(source, settings=blocks[source.name]) for source in sources])
+        log.info("the configuration was read again%s", _said("added", added) + _said("removed", [s for s in sources if s not in staying]))
+        return Reloaded(ship, [replace(source, settings=blocks[source.name]) for source in staying] + added)
+
+
+def check(ship: config.Ship) -> None:
+    """Raises ConfigError for what is no duration."""
+    config.seconds(ship.seal_after, "ship.seal_after")
+    config.seconds(ship.close_inactive, "ship.close_inactive")
+
+
+def _said(what: str, sources: Sequence[Source]) -> str:
+    return f"; {what}: {', '.join(source.name for source in sources)}" if sources else ""
 
 
 def _block(old: Settings, new: Settings, name: str) -> SourceSettings:
-    """A source's block with the live keys of the new one; a block that was taken out waits for a restart as it was."""
-    if name not in new.sources:
-        return old.sources[name]
+    """A source's block with the live keys of the new one."""
     return msgspec.structs.replace(old.sources[name], **{key: getattr(new.sources[name], key) for key in _LIVE_SOURCE})
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator
 from heapq import nlargest
 
 from producers.progress import Counts, FileCounts, size
-from producers.registry import Registry, TailedFile
+from producers.registry import Registry
+from producers.tailed import TailedFile
 from schemas.source import Source
 
 log = logging.getLogger("tailrace.ship")

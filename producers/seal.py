@@ -15,7 +15,7 @@ from typing import NamedTuple
 from producers import content
 from producers.content import Content, Replaced
 from producers.discovery import Found
-from producers.registry import TailedFile
+from producers.tailed import TailedFile
 from schemas.heartbeat import Seal
 
 log = logging.getLogger("tailrace.ship")

@@ -8,7 +8,7 @@ checkpoint, heartbeats, seals) is done now and then, and with thousands of files
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from zlib import crc32
@@ -22,9 +22,10 @@ from producers.opener import Opener
 from producers.progress import Counts, Progress
 from producers.publish import Batch, Publisher, Stopped
 from producers.reader import CHUNK_BYTES, Part, Records, TooLarge
-from producers.registry import MAX_OPEN, Registry, TailedFile
+from producers.registry import MAX_OPEN, Registry
 from producers.reload import Reloaded
 from producers.seal import Sealer
+from producers.tailed import TailedFile
 from producers.throttle import Throttle
 from producers.turns import Turns, age
 from schemas.source import Source
@@ -84,9 +85,11 @@ class Shipper:
         self._touched: set[TailedFile] = set()
         """Files of which something may have changed since the last heartbeat."""
         self._spread = count()
+        self._host = host
         self._hearts = {source.name: Heart(host) for source in sources}
         self._throttle = Throttle(settings.records_per_second, settings.bytes_per_second, time.monotonic)
         self._sealer = Sealer(config.seconds(settings.seal_after, "ship.seal_after"), self._note_seal)
+        self._close_inactive_s = config.seconds(settings.close_inactive, "ship.close_inactive")
         self._reloader = reloader
         self._reload_asked = False
         self._looked_ms = 0
@@ -164,7 +167,7 @@ class Shipper:
             self._settle()
             saved = self._save()
         self._sealer.close()
-        self._beat(stopped=True)
+        self._beat(stopping=self._hearts)
         self._publisher.flush(FLUSH_S if not left else 0)
         if progress:
             progress.end(self._counts())
@@ -216,6 +219,7 @@ class Shipper:
             self._touched.add(tailed)
             self._turns.wake(tailed)
         self._follower.failing.clear()
+        self._opener.close_inactive(time.monotonic() - self._close_inactive_s)
         self._look_took_s = time.thread_time() - began_s
 
     def _round(self, now_s: float) -> bool:
@@ -281,11 +285,13 @@ class Shipper:
         self._touched.add(tailed)
         self._unsaved += 1
 
-    def _beat(self, *, stopped: bool = False) -> None:
+    def _beat(self, *, stopping: Container[str] = ()) -> None:
+        """`stopping`: names of sources that are not followed any more."""
         unreadable = self.unreadable()
         for source in self._sources:
             touched = {tailed for tailed in self._touched if tailed.source.name == source.name}
-            records = self._hearts[source.name].beat(touched, looked_ms=self._looked_ms, unreadable=unreadable, stopped=stopped)
+            heart, stopped = self._hearts[source.name], source.name in stopping
+            records = heart.beat(touched, looked_ms=self._looked_ms, unreadable=unreadable, stopped=stopped)
             if self._publisher.send_heartbeats(source.name, records):
                 self._touched -= touched
 
@@ -307,13 +313,23 @@ class Shipper:
         reloaded = self._reloader(self._sources) if self._reloader else None
         if reloaded is None:
             return
-        self._sources = reloaded.sources
-        by_name = {source.name: source for source in reloaded.sources}
-        for tailed in self._registry.files:
-            tailed.source = by_name[tailed.source.name]
+        self._follow_sources(reloaded.sources)
         self._throttle.change(reloaded.ship.records_per_second, reloaded.ship.bytes_per_second)
         self._sealer.after_s = config.seconds(reloaded.ship.seal_after, "ship.seal_after")
+        self._close_inactive_s = config.seconds(reloaded.ship.close_inactive, "ship.close_inactive")
         self.look()
+
+    def _follow_sources(self, sources: Sequence[Source]) -> None:
+        """These instead of those up to now. Files of a source that is left out are let go of; their checkpoints stay."""
+        by_name = {source.name: source for source in sources}
+        leaving = [tailed for tailed in self._registry.files if tailed.source.name not in by_name]
+        for tailed in leaving:
+            self._follower.let_go(tailed)
+        self._beat(stopping={source.name for source in self._sources if source.name not in by_name})
+        for tailed in self._registry.files:
+            tailed.source = by_name.get(tailed.source.name, tailed.source)
+        self._hearts = {name: self._hearts.get(name) or Heart(self._host) for name in by_name}
+        self._sources = sources
 
     def _is_complete(self) -> bool:
         return all((file.finished or file.failed) and not file.batches for file in self._registry.files)

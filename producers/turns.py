@@ -9,7 +9,7 @@ import time
 from heapq import heappop, heappush
 from itertools import count
 
-from producers.registry import TailedFile
+from producers.tailed import TailedFile
 
 LIVELY_S = 10.0
 """A file is looked at in every round for so long after it has grown."""

@@ -65,6 +65,7 @@ COMMON_PROPERTIES: Mapping = {
     "offset": LONG,
     "problems": KEYWORD,
     "sessionId": LONG,
+    "late_session": BOOLEAN,
     "geoip": {"properties": GEOIP_PROPERTIES},
     "client_class": KEYWORD,
 }

@@ -62,6 +62,8 @@ def source(name: str, settings: SourceSettings) -> Source:
     split, fields = _splitter(settings)
     _check_names(settings, fields)
     types: dict[str, FieldType] = {**dict.fromkeys(fields or (), "keyword"), **settings.types}
+    for given in settings.session_fields.values():
+        types = {**{name: types.get(field, "keyword") for name, field in given.items()}, **types}
     details = settings.user_agent_details and settings.user_agent is not None and "user_agent" not in {settings.user_agent, *types}
     reserved = COMMON_PROPERTIES.keys() | ({"user_agent"} if details else set())
     return Source(
@@ -74,6 +76,9 @@ def source(name: str, settings: SourceSettings) -> Source:
         sessions=bool(settings.client),
         address_field=settings.address,
         user_agent_field=settings.user_agent,
+        session_fields=settings.session_fields,
+        client_fields=tuple(settings.client),
+        kind_field=settings.kind,
         user_agent_details=details,
         client_of=lambda document: _client(document, settings.client),
         person_fields=tuple(settings.client),
@@ -292,11 +297,17 @@ def _check_names(settings: SourceSettings, fields: tuple[str, ...] | None) -> No
     where = {"delimited": "columns", "regex": "pattern"}.get(settings.format or "", "types")
     for field in sorted({*(fields or ()), *settings.types} & COMMON_PROPERTIES.keys()):
         raise ValueError(f'{where}: "{field}" is a name that every document has already; give the field another name')
+    for given in settings.session_fields.values():
+        for field in sorted(given.keys() & {*COMMON_PROPERTIES, *(fields or ()), *settings.types}):
+            raise ValueError(f'session_fields: "{field}" is the name of another field; give the session\'s field a name of its own')
+    if settings.session_fields and not (settings.client and settings.kind):
+        raise ValueError("session_fields: needs `client`, which makes sessions, and `kind`, which says what happened")
     if fields is None:
         return
     named = {"types": settings.types, "client": settings.client}
     single = {"time": settings.time, "id": settings.id, "kind": settings.kind}
     single |= {"address": settings.address, "user_agent": settings.user_agent}
+    named |= {"session_fields": [field for given in settings.session_fields.values() for field in given.values()]}
     for key, names in (named | {key: [field] for key, field in single.items() if field is not None}).items():
         for field in names:
             if field not in fields:

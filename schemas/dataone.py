@@ -112,6 +112,8 @@ def source(name: str, settings: SourceSettings) -> Source:
         nobody=NOBODY,
         counter_kinds=frozenset({"read"}),
         version_field="_version_",
+        client_fields=("ipAddress",),
+        kind_field="event",
     )
 
 
@@ -194,11 +196,8 @@ def _client_of(document: Document) -> str | None:
 
 
 def _client(record: Document, problems: list[str]) -> str | None:
-    address = record.get("ipAddress")
-    if address is None:
-        return None
-    client = canonical_address(address)
-    if client is None:
+    client = _client_of(record)
+    if client is None and record.get("ipAddress") is not None:
         problems.append("ipAddress:not_an_address")
     return client
 

@@ -140,9 +140,13 @@ class OpenEvent(msgspec.Struct, frozen=True, gc=False):
     document: bytes
     origin: int | None
 
-    def enriched(self, session: int | None, late: bool) -> bytes:
-        """The event with its session, encoded."""
-        return self.data[: self.session_begin] + _session_and_late(session, late) + self.data[self.document_begin :]
+    def enriched(self, session: int | None, late: bool, fields: bytes | None = None) -> bytes:
+        """The event with its session, encoded; further fields, a JSON object that is not empty, become part of the document."""
+        head = self.data[: self.session_begin] + _session_and_late(session, late)
+        if fields is None:
+            return head + self.data[self.document_begin :]
+        end = self.document_begin + len(_document(self.document))
+        return head + _document(fields[:-1] + b"," + self.document[1:]) + self.data[end:]
 
 
 def _fields(record: _Record, *names: str) -> Any:
@@ -154,6 +158,7 @@ def _fields(record: _Record, *names: str) -> Any:
     return {"fields": part}
 
 
+_document = compile_writer(_fields(_EVENT, "document"), b"")
 _session_and_late = compile_writer(_fields(_EVENT, "session", "late"), b"", ("session",))
 assert _fields(_EVENT, "late", "document")
 _open = compile_reader(

@@ -4,10 +4,10 @@
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -120,6 +120,25 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     """The field that holds the client's address, for networks and geography."""
     user_agent: str | None = None
     """The field that holds the user agent."""
+    session_fields: dict[str, dict[str, str]] = {}
+    """By kind: fields that events of this kind give to all events of their session, and the fields that hold them. The
+    session's earliest event that has any counts: `[sources.shop.session_fields.login]`, `session_browser = "browser"`."""
+
+
+class Views(NamedTuple):
+    """What was watched: documents that sum up, for each client, day and object, an amount that events of one kind carry."""
+
+    kind: str
+    day: str
+    """The field whose first ten characters are the local day."""
+    identity: tuple[str, ...]
+    """Fields that say what was watched."""
+    beside: tuple[str, ...]
+    """Further fields to carry."""
+    amount: str
+    """The field to sum up, an integer; events without it count for nothing."""
+    enough: int
+    """From this sum on it is `viewed`."""
 
 
 ParseRecord = Callable[[bytes, Place, int, LocalClock | None], Parsed]
@@ -154,6 +173,13 @@ class Source:
     session_kinds: frozenset[str] | None = None
     """Kinds of events that belong to sessions; None: all."""
     session_gap_ms: int = 3_600_000
+    session_fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """As in `SourceSettings`: by kind, names of the session's fields and of the document's."""
+    views: Views | None = None
+    client_fields: tuple[str, ...] = ()
+    """The fields that `client_of` looks at."""
+    kind_field: str | None = None
+    """The document's field that holds the kind; None: all events are of one kind, the source's name."""
     address_field: str | None = None
     user_agent_field: str | None = None
     user_agent_expected: bool = True
@@ -177,11 +203,23 @@ class Source:
     """Zone of ambiguous local stamps; a reader then keeps one LocalClock per file."""
     earliest_ms: int = field(default=1_262_304_000_000)
 
-    def index_for(self, time_ms: int | None) -> str:
-        """The index of an event, by its own time, so that a replay writes to the same place."""
+    @property
+    def families(self) -> tuple[str, ...]:
+        """What is summed up in indices of its own, `<index>-<family>-YYYY.MM`."""
+        return (("sessions",) if self.sessions else ()) + (("views",) if self.views is not None else ())
+
+    def index_for(self, time_ms: int | None, family: str | None = None) -> str:
+        """The index of an event, or of a document that sums up events, by its own time, so that a replay writes to the same place."""
         if time_ms is None:
             return f"{self.index}-undated"
-        return f"{self.index}-{datetime.fromtimestamp(time_ms / 1000, UTC).strftime(MONTH_PATTERN)}"
+        name = self.index if family is None else f"{self.index}-{family}"
+        return f"{name}-{datetime.fromtimestamp(time_ms / 1000, UTC).strftime(MONTH_PATTERN)}"
 
     def has_session(self, kind: str) -> bool:
         return self.sessions and (self.session_kinds is None or kind in self.session_kinds)
+
+    @property
+    def session_properties(self) -> dict[str, Any]:
+        """Mapping of the fields that sessions give to their events and to their summaries."""
+        names = {name for fields in self.session_fields.values() for name in fields}
+        return {name: self.properties[name] for name in sorted(names)}

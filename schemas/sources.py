@@ -32,6 +32,7 @@ _OWN_KEYS = (
     "kind",
     "address",
     "user_agent",
+    "session_fields",
 )
 """Keys that describe a record, which the built-in formats know by themselves."""
 

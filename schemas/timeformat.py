@@ -10,8 +10,8 @@ ReadTime = Callable[[Any], int | None]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_EARLIEST_MS = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // _MILLISECOND
-_LATEST_MS = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+EARLIEST_MS = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+LATEST_MS = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MILLISECOND
 _PROBE = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 
@@ -43,7 +43,7 @@ def _milliseconds(value: Any, factor: int) -> int | None:
         milliseconds = round(float(value) * factor)
     except (TypeError, ValueError, OverflowError):
         return None
-    return milliseconds if _EARLIEST_MS <= milliseconds <= _LATEST_MS else None
+    return milliseconds if EARLIEST_MS <= milliseconds <= LATEST_MS else None
 
 
 def _text_reader(parse: Callable[[str], datetime], zone: str) -> ReadTime:
@@ -57,7 +57,7 @@ def _text_reader(parse: Callable[[str], datetime], zone: str) -> ReadTime:
             milliseconds = (moment - _EPOCH) // _MILLISECOND
         except (TypeError, ValueError, OverflowError):
             return None
-        return milliseconds if _EARLIEST_MS <= milliseconds <= _LATEST_MS else None
+        return milliseconds if EARLIEST_MS <= milliseconds <= LATEST_MS else None
 
     return read
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from schemas.envelope import EventEnvelope, Patch
+from schemas.envelope import EventEnvelope, Patch, Summary
 from schemas.source import Source
 
 MAX_OPERATIONS = 5_000
@@ -40,7 +40,7 @@ class Action(NamedTuple):
     """An operation's first line, read back where its outcome needs a closer look."""
 
     verb: str
-    """`index`, `create` or `update`."""
+    """`index`, `create`, `update` or `delete`."""
     index_name: str
     id: str
     version: int | None = None
@@ -65,11 +65,14 @@ class Splicer:
         self._index_prefix = index_prefix
         self._heads: dict[int | None, tuple[bytes, bytes, bytes]] = {}
 
-    def operation(self, envelope: EventEnvelope | Patch) -> bytes:
-        """The two lines of an event (`index`, or `create` where it may only fill a gap) or of a patch (`update`).
+    def operation(self, envelope: EventEnvelope | Patch | Summary) -> bytes:
+        """The two lines of an event (`index`, or `create` where it may only fill a gap), of a patch (`update`) or of a summary
+        (`index`, or `delete`, which is one line).
 
         Raises Unusable for an id that Elasticsearch cannot hold and a time that no calendar has.
         """
+        if type(envelope) is Summary:
+            return self._summary(envelope)
         time = envelope.time
         day = None if time is None else time // DAY_MS
         index, create, update = self._heads.get(day) or self._new_heads(day, time)
@@ -77,12 +80,9 @@ class Splicer:
         if len(document_id) > MAX_ID_BYTES or len(document_id) == 2:
             _check_id(envelope.id)
         if type(envelope) is Patch:
-            return b'%b%b,"retry_on_conflict":%d}}\n{"doc":{"sessionId":%d}}\n' % (
-                update,
-                document_id,
-                RETRY_ON_CONFLICT,
-                envelope.session,
-            )
+            fields = b"}" if envelope.fields is None else b"," + envelope.fields[1:]
+            head = b"%b%b" % (update, document_id)
+            return b'%b,"retry_on_conflict":%d}}\n{"doc":{"sessionId":%d%b}\n' % (head, RETRY_ON_CONFLICT, envelope.session, fields)
         _, _, _, _, session, late, document, version, _ = envelope  # type: ignore[misc]
         if b"\n" in document:  # in JSON it can only be white space between tokens, but it would end the operation
             document = document.replace(b"\n", b" ")
@@ -91,17 +91,28 @@ class Splicer:
             document_id = b'%b,"version":%d,"version_type":"external_gte"' % (document_id, version)
         if session is None:
             return b"%b%b}}\n%b\n" % (head, document_id, document)
-        return b'%b%b}}\n{"sessionId":%d,%b\n' % (head, document_id, session, document[1:])
+        mark = b'"late_session":true,' if late else b""
+        return b'%b%b}}\n{"sessionId":%d,%b%b\n' % (head, document_id, session, mark, document[1:])
+
+    def _summary(self, summary: Summary) -> bytes:
+        name = orjson.dumps(self._index_prefix + _index(self._source, summary.time, summary.family))
+        verb = b"delete" if summary.document is None else b"index"
+        head = b'{"%b":{"_index":%b,"_id":%b}}\n' % (verb, name, orjson.dumps(summary.id))
+        return head if summary.document is None else head + summary.document + b"\n"
 
     def _new_heads(self, day: int | None, time: int | None) -> tuple[bytes, bytes, bytes]:
         """The three action lines up to the id. A UTC day has one index, so the name is made once a day and not once a record."""
-        try:
-            name = orjson.dumps(self._index_prefix + self._source.index_for(time))
-        except (ValueError, OverflowError, OSError) as error:
-            raise Unusable("implausible_time", f"{time} ms since 1970 is no date: {error}") from None
+        name = orjson.dumps(self._index_prefix + _index(self._source, time))
         index, create, update = (b'{"%b":{"_index":%b,"_id":' % (verb, name) for verb in (b"index", b"create", b"update"))
         self._heads[day] = index, create, update
         return index, create, update
+
+
+def _index(source: Source, time: int | None, family: str | None = None) -> str:
+    try:
+        return source.index_for(time, family)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Unusable("implausible_time", f"{time} ms since 1970 is no date: {error}") from None
 
 
 def _check_id(document_id: str) -> None:

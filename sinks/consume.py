@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from elasticsearch import Elasticsearch
 
-from schemas.envelope import EventEnvelope, Patch, decode
+from schemas.envelope import EventEnvelope, Patch, Summary, decode
 from schemas.source import Source
 from sinks.bulk import Partition, Splicer, Unusable
 from sinks.counts import Counts, in_words
@@ -136,7 +136,7 @@ class Sink:
             batch = lane.filling
             try:
                 envelope = decode(record.value() or b"")
-                if not isinstance(envelope, EventEnvelope | Patch):
+                if not isinstance(envelope, EventEnvelope | Patch | Summary):
                     raise ValueError(f"a {type(envelope).__name__} does not belong on {topic}")
                 operation = splicers[topic].operation(envelope)
                 batch.operations.append(operation)

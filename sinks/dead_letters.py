@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.envelope import EventEnvelope, Patch, decode
+from schemas.envelope import EventEnvelope, Patch, Summary, decode
 from schemas.place import Place, key
 from sinks.bulk import Record
 from sinks.outcomes import PATCH_WITHOUT_DOCUMENT
@@ -80,14 +80,17 @@ def _origin(record: Record) -> tuple[bytes, bytes]:
         envelope = decode(value)
     except ValueError:
         return record.key() or b"", value
-    if isinstance(envelope, Patch):
-        said = {name: value for name, value in envelope._asdict().items() if value is not None}
-        if envelope.fields is not None:
-            said["fields"] = msgspec.Raw(envelope.fields)
-        return record.key() or b"", msgspec.json.encode(said)
+    if isinstance(envelope, Patch | Summary):
+        plain = {name: _plain(value) for name, value in envelope._asdict().items() if value is not None}
+        return record.key() or b"", msgspec.json.encode(plain)
     if isinstance(envelope, EventEnvelope):
         return _place_key(envelope.document) or record.key() or b"", envelope.document
     return record.key() or b"", value
+
+
+def _plain(value: str | int | bytes) -> str | int | msgspec.Raw:
+    """Bytes of envelopes are JSON."""
+    return msgspec.Raw(value) if isinstance(value, bytes) else value
 
 
 class _Placed(msgspec.Struct):

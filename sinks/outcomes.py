@@ -53,8 +53,8 @@ class Answers(NamedTuple):
 
 
 def verdict(verb: str, status: int, error_type: str) -> Verdict:
-    """What one item's outcome means. `verb` is index, create or update; `error_type` is empty where there was no error."""
-    if status < 300:
+    """What one item's outcome means. `verb` is index, create, update or delete; `error_type` is empty where there was no error."""
+    if status < 300 or (verb == "delete" and status == 404):  # gone already, or its index is not there
         return "done"
     if error_type in WAITS_FOR_A_PERSON_OR_A_DISK or status in {408, 429} or status >= 500:
         return "again"

@@ -6,13 +6,13 @@ where they are missing, older or different; one that a newer Tailrace put is lef
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import orjson
 from elasticsearch import ApiError, AuthorizationException, Elasticsearch
 
-from schemas.common import COMMON_PROPERTIES, KEYWORD
+from schemas.common import BOOLEAN, COMMON_PROPERTIES, DATE, FLOAT, KEYWORD, LONG
 from schemas.source import Source
 from tailrace import settings as config
 from tailrace.errors import ConfigError, Refused, TailraceError
@@ -98,12 +98,45 @@ def index_templates(elasticsearch: config.Elasticsearch, sources: Iterable[Sourc
     return found
 
 
-def install(client: Elasticsearch, elasticsearch: config.Elasticsearch, sources: Iterable[Source]) -> None:
+def summary_templates(elasticsearch: config.Elasticsearch, sources: Iterable[Source]) -> dict[str, dict[str, Any]]:
+    """Index templates by name: one for each family of documents that sum up a source's events, `<index>-<family>-YYYY.MM`.
+
+    These indices are hidden, so that a pattern such as `ezcast-*` finds each event once and nothing else. Their alias
+    `<index>-<family>` finds them all.
+    """
+    found = {}
+    for source in sources:
+        for family in source.families:
+            alias = f"{elasticsearch.index_prefix}{source.index}-{family}"
+            found[f"{elasticsearch.index_prefix}tailrace-{source.name}-{family}"] = {
+                "index_patterns": [f"{alias}-*"],
+                "priority": PRIORITY + len(alias) + 2,
+                "composed_of": [common_name(elasticsearch)],
+                "template": {
+                    "settings": {"index.hidden": True},
+                    "aliases": {alias: {"is_hidden": True}},
+                    "mappings": {"properties": _summary_properties(source, family)},
+                },
+            }
+    return found
+
+
+def _summary_properties(source: Source, family: str) -> dict[str, Any]:
+    if family == "sessions":
+        return {"client": KEYWORD, "end": DATE, "duration": FLOAT, "events": LONG, **source.session_properties}
+    views = source.views
+    assert views is not None
+    own = {name: source.properties[name] for name in (*views.identity, *views.beside, views.amount)}
+    day = {"type": "date", "format": "strict_date"}
+    return {"client": KEYWORD, "day": day, "viewed": BOOLEAN, **own, **source.session_properties}
+
+
+def install(client: Elasticsearch, elasticsearch: config.Elasticsearch, sources: Collection[Source]) -> None:
     """Put what differs. Raises Refused without the privilege, TailraceError for what Elasticsearch will not take."""
     common = common_name(elasticsearch)
     try:
         _put(client, f"/_component_template/{common}", "component_templates", "component_template", component(elasticsearch))
-        for name, body in index_templates(elasticsearch, sources).items():
+        for name, body in (index_templates(elasticsearch, sources) | summary_templates(elasticsearch, sources)).items():
             _put(client, f"/_index_template/{name}", "index_templates", "index_template", body)
     except AuthorizationException as error:
         raise Refused(

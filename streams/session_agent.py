@@ -23,7 +23,7 @@ from faust.types import EventT
 
 from schemas.source import Source
 from streams.outbox import Output, by_topic
-from streams.state import State, Writes
+from streams.state import LONGEST_DAY_MS, State, Writes
 from streams.table import SessionTable
 from streams.transactions import PartitionWriter
 from streams.worker import Worker
@@ -70,7 +70,9 @@ class SessionAgent:
         state = self._states.get(message.partition)
         if state is None:
             data = self._table.partition(message.partition)
-            state = State(data, self._source.session_gap_ms, self._source.settings.session_days)
+            gap = self._source.session_gap_ms
+            reach = gap if self._source.views is None else max(gap, LONGEST_DAY_MS)
+            state = State(data, gap, self._source.settings.session_days, reach_ms=reach)
             self._states[message.partition] = state
         return state
 

@@ -1,6 +1,6 @@
 """`tailrace stream sessionize`: events to events with their session, one agent and one table per source.
 
-    <source>.events ──▶ <source>.enriched   the event with its session; patches of events sent on before
+    <source>.events ──▶ <source>.enriched   the event with its session; patches of events sent on before; documents of sessions and views
                    ├──▶ <source>.sessions   the latest summary of each session, a tombstone for one that was merged away
                    ├──▶ <source>.dead
                    └──▶ <app id>-<source>-sessions-changelog
@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
 
-from schemas.envelope import OpenEvent, Patch, SessionSummary, encode_patch, encode_session, open_event
+from schemas import notes
+from schemas.envelope import OpenEvent, Patch, SessionSummary, Summary, encode_patch, encode_session, encode_summary, open_event
+from schemas.session import NO_SESSION, session_id
 from schemas.source import Source
+from schemas.timeformat import EARLIEST_MS, LATEST_MS
 from streams import recovery
 from streams.app import batches, make_app
 from streams.outbox import Output
 from streams.session_agent import SessionAgent
-from streams.sessions import Client, session_id
+from streams.sessions import Client, Session, View
 from streams.state import State, Writes
 from streams.store import page_key
 from streams.table import SessionTable, make_table
@@ -27,9 +30,6 @@ from streams.worker import Worker
 from tailrace import kafka
 from tailrace.dead import DeadLetter
 from tailrace.settings import Settings
-
-NO_SESSION = -1
-"""Of an event that would have a session if it had a usable client and time."""
 
 
 class Topics(NamedTuple):
@@ -46,6 +46,8 @@ class _Seen(NamedTuple):
     client: Client | None
     """Its client's sessions; None where `session` is decided already."""
     session: int | None
+    fields: bytes | None
+    """What `session` gives it."""
     late: bool
 
 
@@ -55,6 +57,7 @@ class Sessionizer:
     def __init__(self, source: Source, topics: Topics) -> None:
         self._source = source
         self._topics = topics
+        self._readers = notes.readers(source)
 
     def run(self, records: Sequence[ConsumerRecord], state: State) -> tuple[list[Output], Writes]:
         """The outputs of a batch in the order in which they must be read, and what to write to the table."""
@@ -73,45 +76,71 @@ class Sessionizer:
         key = record.key or b""
         try:
             event = open_event(record.value or b"")
+            time = event.time
+            if time is not None and not EARLIEST_MS <= time <= LATEST_MS:
+                raise ValueError(f"{time} ms since 1970 is no date")
+            reader = self._readers.get(event.kind)
+            note = reader(event.document) if reader is not None else None
         except ValueError as error:
             outputs.append(self._dead(record, key, str(error)))
             return None
-        name, time = event.client, event.time
+        name, identity = event.client, event.id
         if not self._source.has_session(event.kind):
-            return _Seen(key, event, None, None, False)
+            return _Seen(key, event, None, None, None, False)
         if name is None or time is None:
-            return _Seen(key, event, None, NO_SESSION, False)
+            return _Seen(key, event, None, NO_SESSION, None, False)
         client = clients.get(name)
         if client is None:
             client = clients[name] = state.client(name)
-        if state.is_late(time) and not client.has(time, event.id):
+        if state.is_late(time) and (time, identity) not in client:
             # Its neighbours may be forgotten. It gets a session of its own, for an index that does not have it yet.
-            return _Seen(key, event, None, session_id(name, time), True)
-        client.add(time, event.id)
-        state.observe(name, time)
-        return _Seen(key, event, client, None, False)
+            fields = note.text if note is not None and note.gives_fields else None
+            return _Seen(key, event, None, session_id(name, time), fields, True)
+        client.add(time, identity, note)
+        state.observe(name, time, event.origin)
+        return _Seen(key, event, client, None, None, False)
 
     def _event(self, seen: _Seen) -> Output:
-        event, session = seen.event, seen.session
-        if seen.client is not None:
+        _, event, client, session, fields, late = seen
+        if client is not None:
             assert event.client is not None
             assert event.time is not None
-            session = session_id(event.client, seen.client.start_of(event.time))
-        return Output(self._topics.enriched, seen.key, event.enriched(session, seen.late))
+            start, fields = client.session_of(event.time)
+            session = session_id(event.client, start)
+        return Output(self._topics.enriched, seen.key, event.enriched(session, late, fields))
 
     def _settle(self, name: str, client: Client, outputs: list[Output], writes: Writes) -> None:
         changes = client.settle()
         key = name.encode()
-        enriched, sessions = self._topics.enriched, self._topics.sessions
-        for event, time, start in changes.patches:
-            outputs.append(Output(enriched, key, encode_patch(Patch(event, time, session_id(name, start)))))
-        for start, end, events in changes.sessions:
-            identity = session_id(name, start)
-            outputs.append(Output(sessions, b"%d" % identity, encode_session(SessionSummary(identity, name, start, end, events))))
+        enriched = self._topics.enriched
+        for event, time, start, fields in changes.patches:
+            outputs.append(Output(enriched, key, encode_patch(Patch(event, time, session_id(name, start), fields))))
+        for session in changes.sessions:
+            self._session(key, name, session, outputs)
         for start in changes.gone:
-            outputs.append(Output(sessions, b"%d" % session_id(name, start), None))
+            self._gone(key, session_id(name, start), start, outputs)
+        for view in changes.views:
+            self._view(key, name, view, outputs)
         for page, value in changes.pages.items():
             writes[page_key(key, page)] = value
+
+    def _session(self, key: bytes, name: str, session: Session, outputs: list[Output]) -> None:
+        """A session as it is now: for readers of `<source>.sessions`, and as a document."""
+        start, end, events, fields = session
+        identity = session_id(name, start)
+        outputs.append(Output(self._topics.sessions, b"%d" % identity, encode_session(SessionSummary(identity, name, start, end, events))))
+        document = notes.session_document(identity, name, start, end, events, fields)
+        outputs.append(Output(self._topics.enriched, key, encode_summary(Summary(str(identity), start, "sessions", document))))
+
+    def _gone(self, key: bytes, identity: int, start: int, outputs: list[Output]) -> None:
+        outputs.append(Output(self._topics.sessions, b"%d" % identity, None))
+        outputs.append(Output(self._topics.enriched, key, encode_summary(Summary(str(identity), start, "sessions", None))))
+
+    def _view(self, key: bytes, name: str, view: View, outputs: list[Output]) -> None:
+        assert self._source.views is not None
+        document = notes.view_document(self._source.views, name, *view)
+        summary = Summary(notes.view_id(name, view.key), notes.view_time(view.key), "views", document)
+        outputs.append(Output(self._topics.enriched, key, encode_summary(summary)))
 
     def _dead(self, record: ConsumerRecord, key: bytes, message: str) -> Output:
         letter = DeadLetter(key, record.value or b"", "sessionize", "foreign_value", message, record.topic, record.partition, record.offset)

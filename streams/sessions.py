@@ -4,119 +4,139 @@ A session is a maximal run of events of which none is more than `gap_ms` after t
 and the time of its first event, so that it depends on the set alone. An event that comes late can begin a session, extend
 one, give it an earlier start (and so another id), or join two; members sent on before are then patched.
 
-Members are kept in pages of at most `PAGE_MEMBERS`, sorted by time and id, each under the lowest member it may hold: a batch
-rewrites only the pages that it touches, however long a session is. Sessions are not stored: they follow from the members.
+Some events say more, by a note (`schemas.notes`): of its events that give fields (a login its browser) the earliest, by time and
+id, speaks for the whole session; what events say was watched is summed up in the client's views. Nothing of this is stored:
+sessions, fields and views follow from the members and their notes.
 """
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from hashlib import blake2b
-from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-import msgspec
-
-Member = tuple[int, str]
-"""An event of a session: its time in milliseconds since 1970, and its id."""
-
-PAGE_MEMBERS = 32
-"""Some 1.3 kB with ids of 36 characters. An event alone in its batch costs one page, to encode (5 us) and in the changelog."""
-_LOWEST: Member = (-(1 << 63), "")
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[list[int], list[str]]).decode
-
-
-def session_id(client: str, start: int) -> int:
-    """The id of the client's session whose first event is at `start` (ms): 0 < id < 2^53, exact in JavaScript and JSON."""
-    digest = blake2b(b"%d " % start + client.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 11 or 1
+from schemas.notes import Note
+from streams.members import Member, Members
 
 
 class Session(NamedTuple):
     start: int
     end: int
     events: int
+    fields: bytes | None = None
+    """What all its events get: a JSON object; None where no event has given any."""
+
+
+class Patch(NamedTuple):
+    """An event that is not in the batch, as it is now."""
+
+    id: str
+    time: int
+    start: int
+    """Of its session."""
+    fields: bytes | None
+
+
+class View(NamedTuple):
+    """What a client has watched of one thing on one day."""
+
+    key: bytes
+    beside: list[bytes]
+    """The second lines of its notes, by the time of the first event of each."""
+    amount: int
+    fields: bytes | None
+    """Of the session of its first event."""
 
 
 class Changes(NamedTuple):
     """What a batch has done to a client's sessions."""
 
-    patches: list[tuple[str, int, int]]
-    """(event id, time, new start of its session) of events that are not in the batch and have changed session."""
+    patches: list[Patch]
+    """Events that are not in the batch and whose session or fields have changed."""
     sessions: list[Session]
     """The sessions that are new or have changed, as they are now."""
     gone: list[int]
     """Starts at which a session has begun or might have, had the batch been cut elsewhere, and at which none begins now.
 
     A worker that died may have cut it there and have told others of that session."""
+    views: list[View]
+    """The views that are new or have changed, as they are now."""
     pages: dict[bytes, bytes | None]
     """What to write, in this order: pages by their names; None deletes."""
-
-
-class _Page:
-    __slots__ = ("lower", "members")
-
-    def __init__(self, lower: Member, members: list[Member]) -> None:
-        self.lower = lower
-        self.members = members
 
 
 class Client:
     """The sessions of one client. Add the events of a batch, ask for their sessions, then `settle`."""
 
-    def __init__(self, gap_ms: int, pages: Mapping[bytes, bytes]) -> None:
+    def __init__(self, gap_ms: int, pages: Mapping[bytes, bytes], reach_ms: int | None = None) -> None:
+        """`reach_ms`: how far apart two events can be and still say something of each other; by default the gap."""
         self._gap = gap_ms
-        self._pages = [_Page(_lower(name), _members(value)) for name, value in sorted(pages.items())]
-        self._lowers = [page.lower for page in self._pages]
-        self._dirty: set[Member] = set()
-        self._trim()
+        self._reach = gap_ms if reach_ms is None else reach_ms
+        self._members = Members(pages)
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._counts: list[int] = []
-        self._scan()
+        self._givers: list[Member | None] = []
+        """Of each session, the event that gives it its fields."""
+        self._views: dict[bytes, _View] = {}
         self._sent: set[Member] = set()
         self._touched: set[int] = set()
         self._moved: list[tuple[int, int]] = []
+        """Stretches of time whose events had another session before."""
+        self._before: dict[int, tuple[int, bytes | None]] = {}
+        """Of sessions whose fields have changed, by start: the end and the fields that they had before the batch."""
+        self._watched: set[bytes] = set()
+        self._scan()
 
     # -- a batch
 
-    def has(self, time: int, event: str) -> bool:
-        at = bisect_right(self._lowers, (time, event)) - 1
-        if at < 0:
-            return False
-        members = self._pages[at].members
-        index = bisect_left(members, (time, event))
-        return index < len(members) and members[index] == (time, event)
+    def __contains__(self, member: Member) -> bool:
+        return member in self._members
 
-    def add(self, time: int, event: str) -> bool:
+    def add(self, time: int, event: str, note: Note | None = None) -> bool:
         """Add an event; False for one that is there already, which changes nothing."""
-        self._sent.add((time, event))
-        if self.has(time, event):
+        member = time, event
+        self._sent.add(member)
+        if not self._members.add(member, note):
             return False
-        self._store((time, event))
-        self._join(time)
+        at = self._join(time)
+        self._touched.add(self._starts[at])
+        if note is not None:
+            self._take(note, member, at)
         return True
 
-    def start_of(self, time: int) -> int:
-        """The start of the session that a member of this time belongs to now."""
-        return self._starts[bisect_right(self._starts, time) - 1]
+    def session_of(self, time: int) -> tuple[int, bytes | None]:
+        """Start and fields of the session that a member of this time belongs to now."""
+        at = bisect_right(self._starts, time) - 1
+        return self._starts[at], self._fields(at)
 
     def settle(self) -> Changes:
         """End the batch, and say what it has changed."""
+        stretches = self._stretches()
         patches = [
-            (event, time, self.start_of(time))
-            for start, end in _union(self._moved)
-            for time, event in self._between(start, end)
+            Patch(event, time, *self.session_of(time))
+            for start, end in stretches
+            for time, event in self._members.between(start, end)
             if (time, event) not in self._sent
         ]
-        touched = sorted(self._touched)
-        sessions = [self._session(bisect_left(self._starts, start)) for start in touched]
+        for start, end in stretches:
+            self._watched.update(key for key, view in self._views.items() if start <= view.first[0] <= end)
+        sessions = [self._session(bisect_left(self._starts, start)) for start in sorted(self._touched)]
         gone = sorted({start for start, _ in self._moved})
-        self._sent, self._touched, self._moved = set(), set(), []
-        return Changes(patches, sessions, gone, self._written())
+        views = [self._view(key) for key in sorted(self._watched)]
+        self._begin()
+        return Changes(patches, sessions, gone, views, self._members.written())
 
-    def _join(self, time: int) -> None:
-        """Let the sessions follow one new event."""
+    def _stretches(self) -> list[tuple[int, int]]:
+        """When the events were whose session or fields have changed."""
+        if not self._moved and not self._before:
+            return []
+        changed = [(start, end) for start, (end, fields) in self._before.items() if self.session_of(start) != (start, fields)]
+        return list(_union([*self._moved, *changed]))
+
+    def _begin(self) -> None:
+        self._sent, self._touched, self._moved, self._before, self._watched = set(), set(), [], {}, set()
+
+    def _join(self, time: int) -> int:
+        """Let the sessions follow one new event. Returns the position of its session."""
         starts, ends, gap = self._starts, self._ends, self._gap
         at = bisect_right(starts, time) - 1
         if at >= 0 and time - ends[at] <= gap:
@@ -124,157 +144,133 @@ class Client:
             if time > ends[at]:
                 ends[at] = time
                 if at + 1 < len(starts) and starts[at + 1] - time <= gap:
-                    self._move(at + 1)
-                    ends[at] = ends.pop(at + 1)
-                    self._counts[at] += self._counts.pop(at + 1)
-                    del starts[at + 1]
-            self._touched.add(starts[at])
-            return
-        if at + 1 < len(starts) and starts[at + 1] - time <= gap:
-            self._move(at + 1)
-            starts[at + 1] = time
-            self._counts[at + 1] += 1
+                    self._merge(at)
+            return at
+        at += 1
+        if at < len(starts) and starts[at] - time <= gap:
+            self._move(at)
+            starts[at] = time
+            self._counts[at] += 1
         else:
-            starts.insert(at + 1, time)
-            ends.insert(at + 1, time)
-            self._counts.insert(at + 1, 1)
-        self._touched.add(time)
+            starts.insert(at, time)
+            ends.insert(at, time)
+            self._counts.insert(at, 1)
+            self._givers.insert(at, None)
+        return at
+
+    def _merge(self, at: int) -> None:
+        """The session after this one becomes a part of it."""
+        self._move(at + 1)
+        giver = self._givers.pop(at + 1)
+        if giver is not None and self._givers[at] is None:
+            self._before.setdefault(self._starts[at], (self._ends[at], None))
+            self._givers[at] = giver
+        self._ends[at] = self._ends.pop(at + 1)
+        self._counts[at] += self._counts.pop(at + 1)
+        del self._starts[at + 1]
 
     def _move(self, at: int) -> None:
         """The session loses its start, and with it its id."""
         self._touched.discard(self._starts[at])
         self._moved.append((self._starts[at], self._ends[at]))
 
+    def _take(self, note: Note, member: Member, at: int) -> None:
+        """Take in what a new event of a session says."""
+        if not note.gives_fields:
+            key, _, beside = note.text.partition(b"\n")
+            view = self._views.get(key)
+            if view is None:
+                view = self._views[key] = _View(member)
+            view.add(member, beside, note.amount)
+            self._watched.add(key)
+            return
+        giver = self._givers[at]
+        if giver is None or member < giver:
+            self._before.setdefault(self._starts[at], (self._ends[at], self._fields(at)))
+            self._givers[at] = member
+
     # -- what is over
 
-    def expire(self, before: int) -> dict[bytes, bytes | None]:
-        """Forget the sessions that ended before a time (ms). Returns the pages to write."""
+    def expire(self, before: int) -> tuple[dict[bytes, bytes | None], list[Session]]:
+        """Forget the sessions that ended before a time (ms) and have none near them that did not: the pages to write, what is gone."""
         over = bisect_left(self._ends, before)
-        if over:
-            last = self._ends[over - 1]
-            for page in self._pages:
-                gone = bisect_right(page.members, last, key=_time)
-                if not gone:
-                    break
-                del page.members[:gone]
-                self._dirty.add(page.lower)
-            del self._starts[:over], self._ends[:over], self._counts[:over]
-        return self._written()
+        while 0 < over < len(self._starts) and self._starts[over] - self._ends[over - 1] <= self._reach:
+            over -= 1
+        gone = [self._session(at) for at in range(over)]
+        if gone:
+            last = gone[-1].end
+            self._members.drop(last)
+            self._views = {key: view for key, view in self._views.items() if view.first[0] > last}
+            del self._starts[:over], self._ends[:over], self._counts[:over], self._givers[:over]
+        return self._members.written(), gone
 
     @property
     def first_end(self) -> int | None:
         """When the oldest session ended; None without sessions."""
         return self._ends[0] if self._ends else None
 
+    # -- all of it
+
     @property
     def sessions(self) -> list[Session]:
         return [self._session(at) for at in range(len(self._starts))]
 
     @property
+    def views(self) -> list[View]:
+        return [self._view(key) for key in sorted(self._views)]
+
+    @property
     def members(self) -> Iterator[Member]:
         """All events, by time and id."""
-        return (member for page in self._pages for member in page.members)
+        return iter(self._members)
 
     def __len__(self) -> int:
-        return sum(self._counts)
-
-    # -- pages
+        return len(self._members)
 
     def _session(self, at: int) -> Session:
-        return Session(self._starts[at], self._ends[at], self._counts[at])
+        return Session(self._starts[at], self._ends[at], self._counts[at], self._fields(at))
+
+    def _fields(self, at: int) -> bytes | None:
+        giver = self._givers[at]
+        return None if giver is None else self._members.notes[giver].text
+
+    def _view(self, key: bytes) -> View:
+        view = self._views[key]
+        beside = sorted(view.parts, key=lambda part: view.parts[part])
+        return View(key, beside, view.amount, self.session_of(view.first[0])[1])
 
     def _scan(self) -> None:
-        """The sessions of all members."""
-        for time, _ in self.members:
-            if self._ends and time - self._ends[-1] <= self._gap:
-                self._ends[-1] = time
-                self._counts[-1] += 1
+        """The sessions and views of all members."""
+        notes = self._members.notes
+        starts, ends, counts, gap = self._starts, self._ends, self._counts, self._gap
+        for member in self._members:
+            time = member[0]
+            if ends and time - ends[-1] <= gap:
+                ends[-1] = time
+                counts[-1] += 1
             else:
-                self._starts.append(time)
-                self._ends.append(time)
-                self._counts.append(1)
-
-    def _trim(self) -> None:
-        """A page that was split holds what is in the next page too, if the worker died between writing the two."""
-        for page, after in zip(self._pages, self._lowers[1:], strict=False):
-            keep = bisect_left(page.members, after)
-            if keep < len(page.members):
-                del page.members[keep:]
-                self._dirty.add(page.lower)
-
-    def _between(self, start: int, end: int) -> Iterator[Member]:
-        """The members with start <= time <= end."""
-        for at in range(max(bisect_left(self._lowers, (start, "")) - 1, 0), len(self._pages)):
-            page = self._pages[at]
-            if page.lower[0] > end:
-                return
-            yield from page.members[bisect_left(page.members, start, key=_time) : bisect_right(page.members, end, key=_time)]
-
-    def _store(self, member: Member) -> None:
-        at = bisect_right(self._lowers, member) - 1
-        if at < 0:
-            at = 0
-            self._insert(0, _Page(_LOWEST, []))
-        page = self._pages[at]
-        if len(page.members) < PAGE_MEMBERS:
-            insort(page.members, member)
-            self._dirty.add(page.lower)
-        elif member > page.members[-1]:  # as most are: the full page stays as it is stored
-            self._insert(at + 1, _Page(member, [member]))
-        else:
-            insort(page.members, member)
-            self._dirty.add(page.lower)
-            half = len(page.members) // 2
-            self._insert(at + 1, _Page(page.members[half], page.members[half:]))
-            del page.members[half:]
-
-    def _insert(self, at: int, page: _Page) -> None:
-        self._pages.insert(at, page)
-        self._lowers.insert(at, page.lower)
-        self._dirty.add(page.lower)
-
-    def _written(self) -> dict[bytes, bytes | None]:
-        """The pages that differ from what is stored, the upper half of a split before the lower (see `_trim`)."""
-        pages: dict[bytes, bytes | None] = {}
-        for at in range(len(self._pages) - 1, -1, -1):
-            page = self._pages[at]
-            if page.lower in self._dirty:
-                pages[_name(page.lower)] = _value(page.members) if page.members else None
-                if not page.members:
-                    del self._pages[at], self._lowers[at]
-        self._dirty.clear()
-        return pages
+                starts.append(time)
+                ends.append(time)
+                counts.append(1)
+                self._givers.append(None)
+            if member in notes:
+                self._take(notes[member], member, len(starts) - 1)
+        self._begin()
 
 
-def first_time(pages: Mapping[bytes, bytes]) -> int:
-    """The time of a client's first event, from its stored pages, without decoding them."""
-    return int.from_bytes(pages[min(pages)][:8], "big", signed=True)
+class _View:
+    __slots__ = ("amount", "first", "parts")
 
+    def __init__(self, first: Member) -> None:
+        self.first = first
+        self.amount = 0
+        self.parts: dict[bytes, Member] = {}
+        """The second lines of its notes, with the first event of each."""
 
-def _time(member: Member) -> int:
-    return member[0]
-
-
-def _name(lower: Member) -> bytes:
-    """A page's name: sorts as its lowest member does."""
-    return b"" if lower == _LOWEST else (lower[0] + (1 << 63)).to_bytes(8, "big") + lower[1].encode()
-
-
-def _lower(name: bytes) -> Member:
-    return (int.from_bytes(name[:8], "big") - (1 << 63), name[8:].decode()) if name else _LOWEST
-
-
-def _value(members: list[Member]) -> bytes:
-    """The first time in 8 bytes, then MessagePack: the distances of the times, the ids."""
-    times = [time for time, _ in members]
-    distances = [after - before for before, after in pairwise(times)]
-    return times[0].to_bytes(8, "big", signed=True) + _encode((distances, [event for _, event in members]))
-
-
-def _members(value: bytes) -> list[Member]:
-    distances, events = _decode(value[8:])
-    times = accumulate(distances, initial=int.from_bytes(value[:8], "big", signed=True))
-    return list(zip(times, events, strict=True))
+    def add(self, member: Member, beside: bytes, amount: int) -> None:
+        self.amount += amount
+        self.first = min(self.first, member)
+        self.parts[beside] = min(self.parts.get(beside, member), member)
 
 
 def _union(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

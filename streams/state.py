@@ -1,28 +1,18 @@
-"""The sessions of all clients of one partition, within the horizon.
+"""The sessions of all clients of one partition, within the horizon of its clock.
 
-The horizon is the time before which sessions are forgotten: so many whole days before what the clock of the events says.
-That clock is the third latest of the clients' latest times, so one forged date, or two, cannot age everybody's state. It
-moves in whole days and never back. An event before the horizon cannot be placed any more, unless it is known still.
-
-Years of files that are shipped at once reach a partition with their days mixed: partitions of the raw topic are read at
-uneven speed, and one file ahead of its time moves the clock for all. So a horizon waits until `DELAY_EVENTS` more events
-have come: to forget is a matter of memory, and so many events take none worth saving.
+The horizon (`streams.clock`) is the time before which sessions are forgotten. An event of which a neighbour may have been forgotten
+cannot be placed any more, unless it is known still.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
-import msgspec
-
-from streams.sessions import Client, first_time
+from streams.clock import ACTIVE_EVENTS, DAY_MS, Clock
+from streams.members import first_time
+from streams.sessions import Client
 from streams.store import HORIZON, Partition, page_key
 
-DAY_MS = 86_400_000
-AGREEING_CLIENTS = 3
-"""So many clients must have reached a time before it counts as past."""
-DELAY_EVENTS = 500_000
-"""Of the partition, from when the clock calls for a new horizon until it counts. At most some 50 MB of state that could be forgotten."""
+LONGEST_DAY_MS = 25 * 3_600_000
+"""Of local time, in autumn: the views of a day are whole or forgotten."""
 OPEN_MEMBERS = 500_000
 """Events of clients that are kept decoded, some 150 bytes each; the clients of the batch at hand come on top."""
 EXPIRED_PER_BATCH = 1_000
@@ -31,31 +21,17 @@ EXPIRED_PER_BATCH = 1_000
 Writes = dict[bytes, bytes | None]
 
 
-class Clock(NamedTuple):
-    """What is stored of a partition's event time."""
-
-    horizon: int | None
-    """Milliseconds since 1970; None until enough clients have been seen."""
-    latest: dict[str, int]
-    """The clients that are furthest ahead, at most `AGREEING_CLIENTS`, with their latest times."""
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[int | None, dict[str, int]]).decode
-
-
 class State:
     """One partition's sessions, on top of the table's data for it."""
 
-    def __init__(self, data: Partition, gap_ms: int, days: int, delay_events: int = DELAY_EVENTS) -> None:
+    def __init__(self, data: Partition, gap_ms: int, days: int, active_events: int = ACTIVE_EVENTS, reach_ms: int | None = None) -> None:
+        """`reach_ms`: how far apart two events of a client can be and still say something of each other; by default the gap."""
         self._data = data
         self._gap = gap_ms
-        self._days = days
-        self._delay = delay_events
-        self._events = 0
-        self._coming: deque[tuple[int, int]] = deque()
-        """Horizons that the clock calls for, with the number of events from which on they count. A restart only delays them."""
-        self.horizon, self._latest = Clock(*_decode(data.horizon)) if data.horizon is not None else Clock(None, {})
+        self._reach = gap_ms if reach_ms is None else reach_ms
+        self._clock = Clock(data.horizon, days, active_events)
+        self.observe = self._clock.observe
+        self.is_late = self._clock.is_forgotten
         self._open: dict[str, Client] = {}
         """Decoded clients, the least recently used first."""
         self._sizes: dict[str, int] = {}
@@ -66,60 +42,40 @@ class State:
             self._due.setdefault(self._over_at(first_time(pages)), set()).add(name.decode())
         self._expiring: list[str] = []
 
+    @property
+    def horizon(self) -> int | None:
+        return self._clock.horizon
+
     def client(self, client: str) -> Client:
         """A client's sessions, empty for a new one. Ask once per batch."""
         found = self._open.pop(client, None)
         if found is None:
-            found = Client(self._gap, self._data.pages(client.encode()))
+            found = Client(self._gap, self._data.pages(client.encode()), self._reach)
         self._open[client] = found
         return found
 
-    def is_late(self, time: int) -> bool:
-        """Whether sessions of this time may be forgotten already."""
-        return self.horizon is not None and time < self.horizon
-
-    def observe(self, client: str, time: int) -> None:
-        """A client has been seen at a time (ms)."""
-        self._events += 1
-        latest = self._latest
-        if client in latest:
-            latest[client] = max(latest[client], time)
-        elif len(latest) < AGREEING_CLIENTS:
-            latest[client] = time
-        else:
-            last = min(latest, key=latest.__getitem__)
-            if time > latest[last]:
-                del latest[last]
-                latest[client] = time
-
     def end_batch(self, clients: Iterable[str]) -> Writes:
-        """After these clients' batches are settled: move the horizon, forget what is over. Returns what to write."""
+        """After these clients' batches are settled: look at the clock, forget what is over. Returns what to write."""
         for client in clients:
             self._note(client)
-        writes: Writes = {}
-        if self._advance():
-            writes[HORIZON] = _encode(Clock(self.horizon, self._latest))
+        if self._clock.look() and self.horizon is not None:
+            for day in [day for day in self._due if day <= self.horizon]:
+                self._expiring += self._due.pop(day)
+        pages: Writes = {}
         for client in self._take_expiring():
-            for page, value in self.client(client).expire((self.horizon or 0) - self._gap).items():
-                writes[page_key(client.encode(), page)] = value
-            self._note(client)
+            self._expire(client, pages)
         self._close()
-        return writes
+        clock = self._clock.to_store()
+        return pages if clock is None else {HORIZON: clock, **pages}
 
-    def _advance(self) -> bool:
-        if len(self._latest) < AGREEING_CLIENTS:
-            return False
-        horizon = (min(self._latest.values()) // DAY_MS - self._days) * DAY_MS
-        newest = self._coming[-1][0] if self._coming else self.horizon
-        if newest is None or horizon > newest:
-            self._coming.append((horizon, self._events + self._delay))
-        if not self._coming or self._events < self._coming[0][1]:
-            return False
-        while self._coming and self._events >= self._coming[0][1]:
-            self.horizon = horizon = self._coming.popleft()[0]
-        for day in [day for day in self._due if day <= horizon]:
-            self._expiring += self._due.pop(day)
-        return True
+    def _expire(self, name: str, pages: Writes) -> None:
+        client, encoded = self.client(name), name.encode()
+        written, gone = client.expire((self.horizon or 0) - self._reach)
+        for page, value in written.items():
+            pages[page_key(encoded, page)] = value
+        for session in gone:
+            self._clock.forget(session.start - self._reach, session.end + self._reach)
+        self._note(name)
 
     def _take_expiring(self) -> Iterator[str]:
         for _ in range(min(EXPIRED_PER_BATCH, len(self._expiring))):
@@ -135,7 +91,7 @@ class State:
 
     def _over_at(self, end: int) -> int:
         """The first horizon (a whole day) at which nothing can join a session that ended then."""
-        return ((end + self._gap) // DAY_MS + 1) * DAY_MS
+        return ((end + self._reach) // DAY_MS + 1) * DAY_MS
 
     def _close(self) -> None:
         """Keep the memory of decoded clients bounded."""

@@ -92,6 +92,7 @@ def find(settings: Settings) -> Iterator[Finding]:
     yield from _state(Path(settings.state_dir))
     try:
         seconds(settings.ship.seal_after, "ship.seal_after")
+        seconds(settings.ship.close_inactive, "ship.close_inactive")
     except ConfigError as error:
         yield Finding("error", error.message)
     yield from _privacy(settings)

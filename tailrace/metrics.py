@@ -19,7 +19,8 @@ class Metric(NamedTuple):
 
 _FILE = ("source", "file", "path")
 
-# One file of a producer. `file` is the file id; `path` is where the file is now, so it changes with a rename.
+# One file of a producer, while it grows or has anything to ship (producers.figures). `file` is the file id; `path` is where the file
+# is now, so it changes with a rename.
 SHIP_FILE_SIZE = Metric("tailrace_ship_file_size_bytes", "gauge", "Bytes of the file when last looked at", _FILE)
 # Goes back to 0 when the file is another one of the same path: that has an id of its own.
 SHIP_FILE_READ = Metric("tailrace_ship_file_read_bytes", "gauge", "Offset up to which the file was read", _FILE)
@@ -28,7 +29,8 @@ SHIP_FILE_ACKNOWLEDGED = Metric("tailrace_ship_file_acknowledged_bytes", "gauge"
 # The one to alert on, over minutes: an unterminated last line counts, too.
 SHIP_FILE_LAG = Metric("tailrace_ship_file_lag_bytes", "gauge", "Bytes of the file that are not acknowledged", _FILE)
 
-# One producer.
+# One producer. Files that rest have no figures of their own.
+SHIP_LAG = Metric("tailrace_ship_lag_bytes", "gauge", "Bytes of all files that are not acknowledged", ("source",))
 SHIP_FILES = Metric("tailrace_ship_files", "gauge", "Files that are followed", ("source",))
 SHIP_OPEN_FILES = Metric("tailrace_ship_open_files", "gauge", "Files that are open", ("source",))
 SHIP_UNREADABLE_FILES = Metric("tailrace_ship_unreadable_files", "gauge", "Files that were found and cannot be read")

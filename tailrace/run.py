@@ -47,7 +47,8 @@ def run(
 ) -> None:
     """Ship, stream and sink on this machine under one supervisor, which restarts what dies; and harvest, where a source has a Solr core.
 
-    Runs until SIGTERM or Ctrl-C, and then stops everything. With --once it is a backfill: it ships what the files hold now, follows
+    Runs until SIGTERM or Ctrl-C, and then stops everything. SIGHUP makes the producer read the configuration again (see `tailrace ship
+    --help`); the other roles take new sources after a restart. With --once it is a backfill: it ships what the files hold now, follows
     it to the index, and ends.
     """
     names = options.chosen(settings, source_names)
@@ -59,8 +60,10 @@ def run(
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     started = time.monotonic()
     with Display("tailrace run", PLAIN_EVERY_S[once]) as display, Monitor(settings, names) as monitor:
-        processes = commands(names, wait_s, workers, once, generation, cores=[name for name in names if settings.sources[name].solr_url])
-        supervisor = Supervisor(processes, environment, display.say, once=PRODUCERS & processes.keys() if once else ())
+        cores = [name for name in names if settings.sources[name].solr_url]
+        processes = commands(names, wait_s, workers, once, generation, cores=cores, all_sources=not source_names)
+        ending = PRODUCERS & processes.keys() if once else ()
+        supervisor = Supervisor(processes, environment, display.say, once=ending, reload={"ship"})
         backfill = Backfill(timeout_s) if once else None
         with Watch(monitor) as watch, supervisor:
             finished = supervisor.run(_looking(supervisor, watch, display, backfill, PRODUCERS & processes.keys()))
@@ -82,11 +85,21 @@ def run(
 
 
 def commands(
-    names: Sequence[str], wait_s: float, workers: int, once: bool, generation: str, *, cores: Sequence[str] = ()
+    names: Sequence[str],
+    wait_s: float,
+    workers: int,
+    once: bool,
+    generation: str,
+    *,
+    cores: Sequence[str] = (),
+    all_sources: bool = False,
 ) -> dict[str, list[str]]:
-    """The processes of a run, by name. `cores`: the sources to harvest."""
+    """The processes of a run, by name.
+
+    `cores`: those of the sources to harvest. `all_sources`: the producer ships those that the configuration will name, too.
+    """
     ends = ["--once"] if once else []
-    found = {"ship": [*_tailrace(), "ship", *ends, *_chosen(names), "--wait", f"{wait_s}s"]}
+    found = {"ship": [*_tailrace(), "ship", *ends, *_chosen([] if all_sources else names), "--wait", f"{wait_s}s"]}
     if cores:
         found["harvest"] = [*_tailrace(), "harvest", *ends, *_chosen(cores), "--wait", f"{wait_s}s"]
     return found | worker_commands(WORKERS, names, wait_s, workers, generation)

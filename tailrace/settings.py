@@ -57,7 +57,7 @@ class Kafka(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
 
 
 class Ship(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """`tailrace ship`. A running one takes the rates and the log level anew at SIGHUP."""
+    """`tailrace ship`. A running one takes all but `monitor` anew at SIGHUP."""
 
     records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0
     """Records are sent at most so fast on average, others wait in their files; 0: no limit."""
@@ -66,6 +66,8 @@ class Ship(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
     """In place of --log-level."""
     seal_after: str = "10m"
     """A file that is read to its end, has not been written for so long and is not the source's newest is complete: it is sealed."""
+    close_inactive: str = "1h"
+    """A file that has not grown for so long is closed, and opened again when it grows; earlier where too many are open."""
     monitor: str | None = None
     """`127.0.0.1:9464` answers /metrics (Prometheus) and /health there; off by default."""
 

@@ -31,7 +31,7 @@ HEALTHY_S = 60.0
 """A child that has lived this long starts again with the first pause."""
 DEATHS_ALLOWED = 5
 """This many deaths of one child within a minute are a defect that restarting will not cure."""
-KILLED = frozenset({-signal.SIGKILL, -signal.SIGTERM})
+KILLED = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP})
 """Return codes of a child that somebody else ended: a person, the system when memory is short. That is no defect of the child."""
 GRACE_S = 20.0
 """From SIGTERM to SIGKILL. Faust leaves its consumer group within 10 s."""
@@ -102,7 +102,8 @@ class Supervisor:
     """Runs `commands` (name: argv) until told to stop.
 
     `once` names commands that end by themselves: exit codes 0 and 1 (an error that was reported) are final, and they are
-    not started again. Everything said, the children's output included, goes line by line to `say`, by default to standard error.
+    not started again. `reload` names those that SIGHUP is passed on to. Everything said, the children's output included, goes line by
+    line to `say`, by default to standard error.
     """
 
     def __init__(
@@ -111,11 +112,14 @@ class Supervisor:
         env: Mapping[str, str] | None = None,
         say: Callable[[str], None] | None = None,
         once: Collection[str] = (),
+        reload: Collection[str] = (),
     ) -> None:
         self._children = {name: _Child(name, command) for name, command in commands.items()}
         self._env = dict(env) if env is not None else None
         self._say = say or (lambda line: click.echo(line, err=True))
         self._once = frozenset(once)
+        self._reload = frozenset(reload)
+        self._reload_asked = False
         self._width = max(map(len, commands), default=0)
         self._prepare = _die_with_parent()
         self._selector = selectors.DefaultSelector()
@@ -137,9 +141,14 @@ class Supervisor:
         self.stop()
 
     def start(self) -> None:
-        """Start all. From here to the end of `stop`, SIGTERM and Ctrl-C are ours. Raises OSError for what is no program."""
+        """Start all. From here to the end of `stop`, SIGTERM, Ctrl-C and (with `reload`) SIGHUP are ours.
+
+        Raises OSError for what is no program.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             self._handlers[number] = signal.signal(number, self._on_signal)
+        if self._reload:
+            self._handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_hangup)
         for child in self._children.values():
             self._launch(child)
 
@@ -162,6 +171,10 @@ class Supervisor:
         now = time.monotonic()
         due = [child.start_at - now for child in self._children.values() if child.start_at is not None]
         self._pump(max(0.0, min([wait_s, *due])))
+        if self._reload_asked:
+            self._reload_asked = False
+            for name in self._reload:
+                self.kill(name, signal.SIGHUP)
         for child in self._children.values():
             if child.process is not None and child.process.poll() is not None:
                 self._bury(child)
@@ -291,5 +304,12 @@ class Supervisor:
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._signals += 1
+        self._wake()
+
+    def _on_hangup(self, number: int, frame: object) -> None:
+        self._reload_asked = True
+        self._wake()
+
+    def _wake(self) -> None:
         with suppress(BlockingIOError):
             os.write(self._wake_write, b"!")

@@ -55,6 +55,8 @@ def read_topic(settings: Settings, source: str, kind: kafka.Kind) -> list[Record
                     reading.discard(message.partition())
                     continue
                 records.append(Record(message.key(), message.value(), message.headers() or [], message.partition(), message.offset()))
+                if message.offset() + 1 >= ends[message.partition()]:  # where records keep coming, its end is not told
+                    reading.discard(message.partition())
         return sorted(records, key=lambda record: (record.partition, record.offset))
     finally:
         consumer.close()

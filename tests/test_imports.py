@@ -14,11 +14,24 @@ MAY_IMPORT_ALL = {"demo", "tests", "benchmarks"}
 SHARED = {"schemas", "tailrace"}
 
 SHARED_LIGHT = ("tailrace.settings", "tailrace.errors", "tailrace.kafka", "tailrace.options", "tailrace.cli", "tailrace.dead")
-HEAVY = {"schemas.envelope"}
+HEAVY = {"schemas.envelope", "schemas.notes"}
 """All of producers, what is shared, and all of schemas but these is loaded on a producer's host, which has no extras."""
 
 EXTRAS = (
-    *("aiokafka", "cachetools", "cramjam", "elasticsearch", "fastavro", "faust", "geoip2", "maxminddb", "mode", "orjson", "rich"),
+    *(
+        "aiokafka",
+        "cachetools",
+        "cramjam",
+        "elasticsearch",
+        "fastavro",
+        "faust",
+        "geoip2",
+        "maxminddb",
+        "mode",
+        "orjson",
+        "rich",
+        "ua_parser",
+    ),
     "uvloop",
     "watchfiles",
 )

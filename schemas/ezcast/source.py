@@ -5,7 +5,7 @@ import re
 from schemas.common import BOOLEAN, COMMON_PROPERTIES, IP, KEYWORD, LONG, TEXT, Mapping
 from schemas.ezcast.catalogue import Catalogue, TraceType, built_in, extended
 from schemas.ezcast.parse import MAX_ELEMENTS, RECORD_START, client_of, parser
-from schemas.source import Source, SourceSettings
+from schemas.source import Source, SourceSettings, Views
 
 # The users' queries name `browser_name.keyword`; the plain name is a keyword too, so that either sorts and counts.
 _WORD: Mapping = {**KEYWORD, "fields": {"keyword": KEYWORD}}
@@ -17,6 +17,18 @@ _MAPPINGS: dict[TraceType, Mapping] = {
     "boolean": BOOLEAN,
 }
 
+LOGINS = ("login", "login_as_anonymous", "login_from_anonymous")
+"""The actions that say which browser and which system the session is of."""
+
+VIEWS = Views(
+    kind="video_play_time",
+    day="timestamp",
+    identity=("album", "asset"),
+    beside=("session", "netid", "asset_name"),
+    amount="play_time",
+    enough=60,
+)
+"""EZCast's own rule of what a view is, by the day of the stamp."""
 
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -40,6 +52,10 @@ def source(name: str, settings: SourceSettings, actions: str | None = None) -> S
         address_field="ip",
         user_agent_field="user_agent",
         user_agent_expected=False,
+        session_fields={login: {"session_browser": "browser_name", "session_os": "user_os"} for login in LOGINS},
+        views=VIEWS,
+        client_fields=("session", "ip", "netid"),
+        kind_field="action",
         client_of=client_of,
         person_fields=("netid", "session", "session_id", "email"),
         nobody=frozenset({"", "nologin"}),

@@ -3,12 +3,13 @@
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from producers import notice
-from producers.notice import noticing, roots
+from producers.notice import Notice, roots
 from tests.helpers import eventually
 from tests.producers.conftest import Ship, event, make_source, shipped
 
@@ -17,8 +18,8 @@ def test_a_file_that_appears_is_noticed_and_growth_is_not(logs: Path) -> None:
     pytest.importorskip("watchfiles")
     (logs / "a.log").write_bytes(b"old\n")
     appeared = threading.Event()
-    with noticing([f"{logs}/**/*.log"], appeared.set) as can:
-        assert can
+    with closing(Notice(appeared.set)) as watcher:
+        assert watcher.watch([f"{logs}/**/*.log"])
         number = 0
         while not appeared.is_set():  # the watch begins in its own time
             number += 1
@@ -43,11 +44,29 @@ def test_folders_to_watch_are_those_above_the_first_wildcard(tmp_path: Path) -> 
 
 
 def test_without_the_library_or_a_folder_nothing_is_noticed(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with noticing([f"{logs}/none/*.log"], lambda: None) as can:
-        assert not can
-    monkeypatch.setitem(sys.modules, "watchfiles", None)
-    with noticing([f"{logs}/*.log"], lambda: None) as can:
-        assert not can
+    with closing(Notice(lambda: None)) as watcher:
+        assert not watcher.watch([f"{logs}/none/*.log"])
+        monkeypatch.setitem(sys.modules, "watchfiles", None)
+        assert not watcher.watch([f"{logs}/*.log"])
+
+
+def test_when_paths_change_the_new_folders_are_watched_and_the_old_ones_are_not(tmp_path: Path) -> None:
+    pytest.importorskip("watchfiles")
+    appeared = threading.Event()
+    folders = [tmp_path / "old", tmp_path / "new"]
+    for folder in folders:
+        folder.mkdir()
+    with closing(Notice(appeared.set)) as watcher:
+        for folder in folders:
+            assert watcher.watch([f"{folder}/*.log"])
+        files = (folders[1] / f"{number}.log" for number in range(200))
+        while not appeared.is_set():  # the watch begins in its own time
+            next(files).touch()
+            appeared.wait(0.1)
+        time.sleep(3 * notice.STEP_MS / 1000)  # what that reported is over
+        appeared.clear()
+        (folders[0] / "a.log").touch()
+        assert not appeared.wait(0.3)
 
 
 @pytest.mark.servers

@@ -18,7 +18,7 @@ from tailrace.errors import ConfigError, TailraceError
 from tailrace.metrics import expose
 from tailrace.monitor import Answers, Monitor
 from tailrace.settings import Settings
-from tests.helpers import eventually, free_address, get
+from tests.helpers import eventually, free_address, get, read_topic
 from tests.producers.conftest import Ship, event, make_source
 from tests.producers.test_cli import configure, payloads, process, ship, topic_exists
 
@@ -71,6 +71,37 @@ def test_sighup_takes_over_rates_and_paths_and_refuses_what_is_wrong(tmp_path: P
         says(said, "the configuration was read again")
         eventually(lambda: event(50_000)[:-1] in (found := payloads(settings)) and len(found) == 20_001, "everything, the new path too")
     assert sorted(payloads(settings)) == sorted((lines(0, 20_000) + event(50_000)).split(b"\n")[:-1])
+
+
+@pytest.mark.servers
+def test_sighup_adds_and_removes_whole_sources_and_what_is_left_out_goes_on_where_it_was(tmp_path: Path, settings: Settings) -> None:
+    config = configure(tmp_path, settings)
+    good, shop = config.read_text(), tmp_path / "shop"
+    shop.mkdir()
+    path = tmp_path / "logs" / "a.trace"
+    path.write_bytes(lines(0, 3))
+    (shop / "a.csv").write_bytes(b"one\ntwo\n")
+    added = f'[sources.shop]\nformat = "delimited"\npaths = ["{shop}/*.csv"]\ncolumns = ["what"]\n'
+
+    def says_next(child: "subprocess.Popen[bytes]", said: list[str], text: str, words: str) -> None:
+        config.write_text(text)
+        child.send_signal(signal.SIGHUP)
+        says(said, words)
+
+    with running(config) as (child, said):
+        eventually(lambda: topic_exists(settings) and len(payloads(settings)) == 3, "the first source")
+        says_next(child, said, good + added, "added: shop")
+        eventually(lambda: len(read_topic(settings, "shop", "raw")) == 2, "the second source")
+        says_next(child, said, good[: good.index("[sources.ezcast]")] + added, "removed: ezcast")
+        with path.open("ab") as file:
+            file.write(lines(3, 6))
+        with (shop / "a.csv").open("ab") as file:
+            file.write(b"three\n")
+        eventually(lambda: len(read_topic(settings, "shop", "raw")) == 3, "the second source goes on")
+        assert len(payloads(settings)) == 3
+        says_next(child, said, good, "added: ezcast")
+        eventually(lambda: len(payloads(settings)) == 6, "the first source goes on where it was")
+    assert sorted(payloads(settings)) == sorted(lines(0, 6).split(b"\n")[:-1])
 
 
 @pytest.mark.servers

@@ -11,7 +11,8 @@ from producers.content import Replaced, open_file
 from producers.discovery import find
 from producers.publish import Batch
 from producers.reader import ENDING_BYTES, sign
-from producers.registry import Registry, TailedFile
+from producers.registry import Registry
+from producers.tailed import TailedFile
 from schemas.identity import HEAD_BYTES, file_id
 from tests.producers.conftest import make_source
 

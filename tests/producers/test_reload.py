@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from producers.reload import Reloader, waits_for_restart
+from producers.reload import Fresh, Reloader, waits_for_restart
 from schemas.source import Source, SourceSettings
-from tailrace.errors import ConfigError
+from tailrace.errors import ConfigError, Unreachable
 from tailrace.settings import Kafka, Settings, Ship
 from tests.producers.conftest import make_source
 
@@ -18,8 +18,12 @@ def settings(*paths: str, timezone: str = "UTC", ship: Ship | None = None, **mor
     return Settings(sources={"trace": block}, ship=ship or Ship(), **more)  # type: ignore[arg-type]
 
 
+def fresh(new: Settings) -> Fresh:
+    return Fresh(new, list(new.sources), lambda names: [make_source(*new.sources[name].paths, name=name) for name in names])
+
+
 def reload(old: Settings, new: Callable[[], Settings]) -> "tuple[list[Source], Ship] | None":
-    found = Reloader(old, new)([make_source("/old/*")])
+    found = Reloader(old, lambda: fresh(new()))([make_source("/old/*")])
     return (found.sources, found.ship) if found else None
 
 
@@ -39,22 +43,41 @@ def test_a_wrong_configuration_is_refused_whole(caplog: pytest.LogCaptureFixture
 
     assert reload(settings("/old/*"), broken) is None
     assert reload(settings("/old/*"), lambda: settings("/new/*", ship=Ship(seal_after="soon"))) is None
+    assert reload(settings("/old/*"), lambda: settings("/new/*", ship=Ship(close_inactive="late"))) is None
     assert "the old one stays: tailrace.toml: unknown key ship.bytes" in caplog.text
     assert 'ship.seal_after = "soon"' in caplog.text
 
 
-def test_a_source_that_was_taken_out_goes_on_until_a_restart() -> None:
-    old, new = settings("/old/*"), Settings(sources={})
-    found = reload(old, lambda: new)
-    assert found
-    assert found[0][0].settings.paths == ["/old/*"]
-    assert "sources.trace.paths" in waits_for_restart(old, new, ["trace"])
-    assert waits_for_restart(old, new, []) == set()
+def test_sources_come_and_go(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    old, other = settings("/old/*"), SourceSettings(format="ezcast", paths=["/other/*"])
+    both, only = Settings(sources={"other": other, **old.sources}), Settings(sources={"other": other})
+    now = [both]
+    reloader = Reloader(old, lambda: fresh(now[0]))
+    first = reloader([make_source("/old/*")])
+    assert first
+    assert [(source.name, source.settings.paths) for source in first.sources] == [("trace", ["/old/*"]), ("other", ["/other/*"])]
+    now[0] = only
+    second = reloader(first.sources)
+    assert second
+    assert [source.name for source in second.sources] == ["other"]
+    assert "added: other" in caplog.text
+    assert "removed: trace" in caplog.text
+    assert "wait for a restart" not in caplog.text
+
+
+def test_a_source_that_cannot_be_made_refuses_the_whole() -> None:
+    def fails(_: object) -> list[Source]:
+        raise Unreachable("Kafka does not answer")
+
+    both = settings("/new/*")
+    found = Reloader(settings("/old/*"), lambda: Fresh(both, ["trace", "other"], fails))([make_source("/old/*")])
+    assert found is None
 
 
 def test_what_has_been_taken_over_is_no_change_the_next_time(caplog: pytest.LogCaptureFixture) -> None:
     new = settings("/new/*", timezone="Asia/Tokyo")
-    reloader = Reloader(settings("/old/*"), lambda: new)
+    reloader = Reloader(settings("/old/*"), lambda: fresh(new))
     for _ in range(2):
         reloader([make_source("/old/*")])
     assert caplog.text.count("sources.trace.timezone") == 2, "what waits is said each time"
@@ -66,7 +89,7 @@ def test_the_log_level_follows_and_goes_back(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(root, "level", root.level)
     root.setLevel("INFO")
     levels = iter([Ship(log_level="debug"), Ship()])
-    reloader = Reloader(settings("/old/*"), lambda: settings("/old/*", ship=next(levels)))
+    reloader = Reloader(settings("/old/*"), lambda: fresh(settings("/old/*", ship=next(levels))))
     reloader([])
     assert root.level == logging.DEBUG
     reloader([])

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import NewTopic
 
-from producers import registry
 from producers.publish import Publisher
 from producers.ship import Shipper
 from schemas.heartbeat import Heartbeat, HostBeat, decode_any
@@ -232,27 +231,6 @@ def test_20_a_record_that_the_broker_refuses_is_a_dead_letter_and_its_neighbours
     assert from_record(record.key, record.value, record.headers).reason == "record_refused"
     assert record.value == refused[:-1]
     assert ship.checkpoint()["a.log"].offset == 7 + len(refused) + 6
-
-
-def test_34_an_unreadable_file_is_said_once_its_neighbours_go_on_and_it_is_read_when_it_may_be(
-    ship: Ship, logs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    secret, forbidden = str(logs / "b.log"), [True]
-    really_open = os.open
-
-    def guarded(path: str, *args: int, **more: int) -> int:
-        if str(path) == secret and forbidden[0]:
-            raise PermissionError(13, "Permission denied")
-        return really_open(path, *args, **more)
-
-    monkeypatch.setattr(registry.os, "open", guarded)  # root may read anything, so modes would prove nothing
-    (logs / "a.log").write_bytes(event(1))
-    (logs / "b.log").write_bytes(event(2))
-    with ship.running(make_source(logs / "*.log")):
-        shipped(ship, event(1))
-        forbidden[0] = False
-        shipped(ship, event(1), event(2))
-    assert caplog.text.count("Permission denied") == 1
 
 
 def test_a_backfill_that_cannot_read_a_file_is_incomplete_and_says_which(ship: Ship, logs: Path) -> None:

@@ -4,7 +4,7 @@ import time
 
 from producers.discovery import Found
 from producers.reader import Reader
-from producers.registry import TailedFile
+from producers.tailed import TailedFile
 from producers.turns import LIVELY_S, Turns
 from schemas.place import Place
 from tests.producers.conftest import make_source

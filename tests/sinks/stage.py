@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import scan
 
-from schemas.envelope import EventEnvelope, Patch, encode_event, encode_patch
+from schemas.envelope import EventEnvelope, Patch, Summary, encode_event, encode_patch, encode_summary
 from tailrace import kafka
 from tailrace.dead import DeadLetter, from_record
 from tailrace.settings import Settings
@@ -42,7 +42,8 @@ def event(
 
 def as_indexed(envelope: EventEnvelope) -> Document:
     document: Document = orjson.loads(envelope.document)
-    return document if envelope.session is None else {"sessionId": envelope.session, **document}
+    mark = {"late_session": True} if envelope.late else {}
+    return document if envelope.session is None else {"sessionId": envelope.session, **mark, **document}
 
 
 class Stage:
@@ -60,7 +61,7 @@ class Stage:
         admin = kafka.connect(settings.kafka, 10)
         kafka.ensure_topics(admin, settings.kafka, [SOURCE])
 
-    def put(self, records: Iterable[EventEnvelope | Patch | tuple[str, bytes]], client: str = "client") -> None:
+    def put(self, records: Iterable[EventEnvelope | Patch | Summary | tuple[str, bytes]], client: str = "client") -> None:
         """Put records on the topic in order; a (key, bytes) pair as it stands, a patch under `client`."""
         producer = Producer(kafka.producer_config(self.settings.kafka))
         for record in records:
@@ -68,6 +69,8 @@ class Stage:
                 producer.produce(self.topic, key=record.client or record.id, value=encode_event(record))
             elif isinstance(record, Patch):
                 producer.produce(self.topic, key=client, value=encode_patch(record))
+            elif isinstance(record, Summary):
+                producer.produce(self.topic, key=client, value=encode_summary(record))
             else:
                 producer.produce(self.topic, key=record[0], value=record[1])
             producer.poll(0)
@@ -101,7 +104,7 @@ class Stage:
                 process.wait(10)
         self.search.close()
 
-    def carry(self, records: Iterable[EventEnvelope | Patch | tuple[str, bytes]]) -> None:
+    def carry(self, records: Iterable[EventEnvelope | Patch | Summary | tuple[str, bytes]]) -> None:
         """Put records and run a sink until everything is settled."""
         self.put(records)
         sink = self.start()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.envelope import EventEnvelope, Patch
+from schemas.envelope import EventEnvelope, Patch, Summary
 from schemas.source import Source, SourceSettings
 from sinks.bulk import Splicer, Unusable, action
 
@@ -39,11 +39,13 @@ def read(operation: bytes) -> tuple[str, str, str, dict[str, Any]]:
 def test_an_event_becomes_its_document_with_the_session(
     document_id: str, document: dict[str, Any], session: int | None, late: bool, indent: int | None
 ) -> None:
-    document.pop("sessionId", None)
+    for own in ("sessionId", "late_session"):
+        document.pop(own, None)
     document["own"] = 1
     written = json.dumps(document, indent=indent).encode()
     operation = Splicer(SOURCE, "p-").operation(event(written, id=document_id, session=session, late=late))
-    expected = document if session is None else {"sessionId": session, **document}
+    mark = {"late_session": True} if late else {}
+    expected = document if session is None else {"sessionId": session, **mark, **document}
     assert read(operation) == ("create" if late else "index", "p-own-2016.10", document_id, expected)
     about = action(operation)
     assert (about.verb, about.index_name, about.id) == ("create" if late else "index", "p-own-2016.10", document_id)
@@ -61,6 +63,25 @@ def test_a_versioned_event_lets_the_index_refuse_what_is_older() -> None:
 def test_a_patch_becomes_an_update_of_the_session_alone(document_id: str, session: int) -> None:
     operation = Splicer(SOURCE, "").operation(Patch(document_id, OCTOBER_2016, session))
     assert read(operation) == ("update", "own-2016.10", document_id, {"doc": {"sessionId": session}})
+
+
+def test_a_patch_brings_further_fields() -> None:
+    operation = Splicer(SOURCE, "").operation(Patch("id", OCTOBER_2016, 5, b'{"session_os":"Linux","session_browser":"Firefox"}'))
+    assert read(operation)[3] == {"doc": {"sessionId": 5, "session_os": "Linux", "session_browser": "Firefox"}}
+
+
+@given(ids, documents)
+def test_a_summary_becomes_a_document_of_an_index_of_its_own(document_id: str, document: dict[str, Any]) -> None:
+    summary = Summary(document_id, OCTOBER_2016, "views", json.dumps(document).encode())
+    assert read(Splicer(SOURCE, "p-").operation(summary)) == ("index", "p-own-views-2016.10", document_id, document)
+    operation = Splicer(SOURCE, "p-").operation(summary._replace(document=None))
+    assert action(operation) == ("delete", "p-own-views-2016.10", document_id, None)
+    assert operation.count(b"\n") == 1, "a delete has no second line"
+
+
+def test_a_summary_of_no_date_cannot_be_indexed() -> None:
+    with pytest.raises(Unusable, match="is no date"):
+        Splicer(SOURCE, "").operation(Summary("id", 1 << 62, "views", b"{}"))
 
 
 @given(st.lists(st.integers(0, 4_000_000_000_000), min_size=1, max_size=30))

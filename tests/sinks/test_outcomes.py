@@ -18,6 +18,8 @@ from tests.sinks.test_bulk import OCTOBER_2016, SOURCE
         ("index", 200, "", "done"),
         ("index", 201, "", "done"),
         ("create", 409, "version_conflict_engine_exception", "done"),
+        ("delete", 404, "", "done"),
+        ("delete", 404, "index_not_found_exception", "done"),
         ("index", 409, "version_conflict_engine_exception", "older"),
         ("update", 409, "version_conflict_engine_exception", "again"),
         ("index", 429, "es_rejected_execution_exception", "again"),

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from schemas.envelope import EventEnvelope, Patch
+from schemas.envelope import EventEnvelope, Patch, Summary
 from schemas.place import Place, key
 from tests.helpers import eventually
 from tests.sinks.proxy import Answer, Forward, Proxy, Trouble, error, push_back
@@ -62,6 +62,27 @@ def test_events_become_documents_of_their_months(stage: Stage) -> None:
     assert indices["november"] == "own-2016.11"
     assert indices["undated"] == "own-undated"
     assert stage.dead() == []
+
+
+def test_summaries_stand_beside_the_events_and_not_among_them(stage: Stage) -> None:
+    long_day = {"@timestamp": "2016-10-01T00:00:00.000Z", "client": "client", "events": 3}
+    stage.carry(
+        [
+            event("a"),
+            Summary("7", OCTOBER_2016, "sessions", b'{"events":1}'),
+            Summary("7", OCTOBER_2016, "sessions", orjson.dumps(long_day)),
+            Summary("8", OCTOBER_2016, "sessions", b'{"events":1}'),
+            Summary("8", OCTOBER_2016, "sessions", None),
+            Summary("never there", NOVEMBER_2016, "sessions", None),
+        ]
+    )
+    assert stage.dead() == []
+    assert set(stage.documents()) == {"a"}, "the index pattern finds events only"
+    stage.search.indices.refresh(index=f"{stage.prefix}own-sessions")
+    found = stage.search.search(index=f"{stage.prefix}own-sessions")["hits"]["hits"]
+    assert [(hit["_id"], hit["_source"], hit["_index"]) for hit in found] == [("7", long_day, f"{stage.prefix}own-sessions-2016.10")]
+    mapping = stage.search.indices.get_mapping(index=f"{stage.prefix}own-sessions")[f"{stage.prefix}own-sessions-2016.10"]
+    assert mapping["mappings"]["properties"]["client"]["type"] == "keyword"
 
 
 def test_a_killed_sink_goes_on_where_it_was(stage: Stage) -> None:

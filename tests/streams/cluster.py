@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from faust.types import TP
 
-from schemas.envelope import EventEnvelope, Patch, SessionSummary, decode, encode_event
+from schemas.envelope import EventEnvelope, Patch, SessionSummary, Summary, decode, encode_event
 from schemas.place import Place, key_prefix
 from streams.recovery import ChangelogReader
 from streams.store import MemoryPartition
@@ -167,6 +167,8 @@ class Cluster:
         events: dict[str, int | None] = {}
         for record in read_topic(self.settings, source, "enriched"):
             found = decode(record.value or b"")
+            if isinstance(found, Summary):
+                continue
             assert isinstance(found, EventEnvelope | Patch)
             assert isinstance(found, EventEnvelope) or found.id in events, "a patch before its event"
             events[found.id] = found.session

@@ -1,9 +1,10 @@
-"""A partition's sessions: the horizon, expiry, what is late, what a restart finds."""
+"""A partition's sessions: expiry, what is late, what a restart finds."""
 
 import pytest
 
 from streams import state as module
-from streams.state import DAY_MS, State
+from streams.clock import DAY_MS
+from streams.state import State
 from streams.store import HORIZON, MemoryPartition, page_key
 
 GAP = 3_600_000
@@ -13,9 +14,9 @@ T0 = 17_000 * DAY_MS
 class Table:
     """A partition's data that applies what the state writes, and counts it."""
 
-    def __init__(self, delay_events: int = 0) -> None:
+    def __init__(self) -> None:
         self.data = MemoryPartition()
-        self.state = State(self.data, GAP, days=2, delay_events=delay_events)
+        self.restart()
         self.writes: dict[bytes, bytes | None] = {}
 
     def see(self, *events: tuple[str, int]) -> None:
@@ -25,56 +26,14 @@ class Table:
         self.writes = {}
         for name, time in events:
             opened[name].add(time, f"{name}-{time}")
-            self.state.observe(name, time)
+            self.state.observe(name, time, 1)
         for name, client in opened.items():
             self.writes |= {page_key(name.encode(), page): value for page, value in client.settle().pages.items()}
         self.writes |= self.state.end_batch(clients)
         self.data.change(self.writes)
 
     def restart(self) -> None:
-        self.state = State(self.data, GAP, days=2, delay_events=0)
-
-
-def test_forged_dates_of_two_clients_age_nobody() -> None:
-    table = Table()
-    table.see(("a", T0), ("b", T0), ("c", T0), ("forger", T0 + 900 * DAY_MS), ("another", T0 + 900 * DAY_MS))
-    assert table.state.horizon == T0 - 2 * DAY_MS
-    table.see(("forger", T0 + 901 * DAY_MS))
-    assert table.state.horizon == T0 - 2 * DAY_MS
-    assert not table.state.is_late(T0)
-
-
-def test_fewer_than_three_clients_move_nothing() -> None:
-    table = Table()
-    table.see(("a", T0), ("b", T0 + DAY_MS))
-    assert table.state.horizon is None
-    assert not table.state.is_late(0)
-
-
-def test_the_horizon_moves_in_whole_days_and_never_back() -> None:
-    table = Table()
-    table.see(("a", T0 + 5), ("b", T0 + 5), ("c", T0 + 5))
-    assert HORIZON in table.writes
-    table.see(("a", T0 + 9), ("b", T0 + 9), ("c", T0 + 9))
-    assert HORIZON not in table.writes
-    table.restart()
-    table.see(("d", T0 - DAY_MS), ("e", T0 - DAY_MS), ("f", T0 - DAY_MS))
-    assert table.state.horizon == T0 - 2 * DAY_MS
-
-
-def test_a_horizon_waits_for_the_files_that_are_still_to_come() -> None:
-    table = Table(delay_events=6)
-    table.see(("a", T0), ("b", T0), ("c", T0))
-    assert table.state.horizon is None
-    table.see(("old", T0 - 900 * DAY_MS), ("old", T0 - 900 * DAY_MS + 1))
-    assert not table.state.is_late(T0 - 900 * DAY_MS)
-    table.see(("a", T0 + DAY_MS), ("b", T0 + DAY_MS), ("c", T0 + DAY_MS))
-    assert table.state.horizon is None, "five events have come since it was called for"
-    table.see(("a", T0 + DAY_MS))
-    assert table.state.horizon == T0 - 2 * DAY_MS, "the next day's waits on its own"
-    for _ in range(5):
-        table.see(("a", T0 + DAY_MS))
-    assert table.state.horizon == T0 - DAY_MS
+        self.state = State(self.data, GAP, days=2, active_events=1)
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -89,8 +48,19 @@ def test_sessions_are_forgotten_when_nothing_can_join_them(restarted: bool) -> N
     assert not table.data.pages(b"gone")
     assert [session.start for session in table.state.client("old").sessions] == [T0 + DAY_MS]
     assert table.state.client("edge").sessions, "an event at the horizon can still join it"
-    assert table.state.is_late(T0 + DAY_MS - 1)
+    assert table.state.is_late(T0), "what was there is forgotten"
     assert not table.state.is_late(T0 + DAY_MS)
+    assert not table.state.is_late(T0 - 30 * DAY_MS), "nothing has been there"
+
+
+def test_the_days_are_stored_before_their_sessions_go() -> None:
+    table = Table()
+    table.see(("gone", T0))
+    table.see(*[(name, T0 + 9 * DAY_MS) for name in "abc"])
+    keys = list(table.writes)
+    assert keys.index(HORIZON) < keys.index(page_key(b"gone", b""))
+    table.restart()
+    assert table.state.is_late(T0)
 
 
 def test_expiry_takes_a_few_clients_after_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:

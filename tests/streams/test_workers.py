@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from schemas.envelope import SessionSummary
-from streams.sessions import Member, session_id
+from schemas.session import session_id
+from streams.members import Member
 from tailrace.errors import TooManyDead
 from tailrace.settings import Settings
 from tests.helpers import eventually
@@ -55,7 +56,7 @@ def expected(events: list[Click]) -> tuple[dict[str, int | None], dict[int, Sess
         ids |= {event: session_id(who, start) for (_, event), start in starts.items()}
         for session in summaries(starts).values():
             identity = session_id(who, session.start)
-            sessions[identity] = SessionSummary(identity, who, *session)
+            sessions[identity] = SessionSummary(identity, who, *session[:3])
     return ids, sessions
 
 

@@ -79,6 +79,12 @@ class Pipeline:
         block = self.settings.sources[source]
         return f"{self.settings.elasticsearch.index_prefix}{block.index or source}-*"
 
+    def summaries(self, source: str, family: str) -> list[dict[str, Any]]:
+        """The documents that sum up a source's events."""
+        alias = f"{self.pattern(source)[:-1]}{family}"
+        self.search.indices.refresh(index=alias, ignore_unavailable=True)
+        return [hit["_source"] for hit in scan(self.search, index=alias, query={"query": {"match_all": {}}})]
+
     def dead(self, source: str) -> list[DeadLetter]:
         return [from_record(record.key, record.value, record.headers) for record in read_topic(self.settings, source, "dead")]
 

@@ -134,6 +134,7 @@ def test_every_sample_entry_is_found_and_nothing_else(pipeline: MakePipeline, lo
     for place, entry in wanted.items():
         _check(found[place], entry)
     _check_sessions(found.values())
+    _check_views(run.summaries("ezcast", "views"), json.loads((samples / "statistics.json").read_bytes())["assets"])
     letters = Counter()
     for letter in run.dead("ezcast"):
         where, offset = split_key(letter.key)
@@ -143,7 +144,7 @@ def test_every_sample_entry_is_found_and_nothing_else(pipeline: MakePipeline, lo
 
 COLUMNS = {
     "@timestamp", "timestamp", "fold", "session", "ip", "netid", "level", "action", "tags", "host", "source", "file", "offset",
-    "problems", "sessionId", "geoip", "fields", "client_class",
+    "problems", "sessionId", "session_browser", "session_os", "geoip", "fields", "client_class",
 }  # fmt: skip
 
 
@@ -174,7 +175,9 @@ def _check(document: dict[str, Any], entry: dict[str, Any]) -> None:
 def _check_sessions(documents: Iterable[dict[str, Any]]) -> None:
     """Against a scan of all events of each client in order: 60 minutes apart is one session, more is another."""
     clients: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
+    members: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for document in documents:
+        members[document["sessionId"]].append(document)
         client = document.get("session") or f"{document.get('ip')}|{document['netid']}"
         clients[client].append((datetime.fromisoformat(document["@timestamp"]), document["sessionId"]))
     sessions: set[int] = set()
@@ -185,6 +188,30 @@ def _check_sessions(documents: Iterable[dict[str, Any]]) -> None:
         own = {session for _, session in events}
         assert not sessions & own, "no two clients share a session"
         sessions |= own
+    for own in members.values():
+        _check_fields(own)
+
+
+def _check_fields(session: list[dict[str, Any]]) -> None:
+    """Every event has browser and system of the session's first login."""
+    logins = [document for document in session if document["action"].startswith("login") and document.get("browser_name")]
+    first = min(logins, key=lambda login: (login["@timestamp"], f"{login['file']}-{login['offset']}"), default={})
+    for document in session:
+        assert document.get("session_browser") == first.get("browser_name"), document
+        assert document.get("session_os") == (first.get("user_os") or None), document
+
+
+def _check_views(views: list[dict[str, Any]], assets: list[dict[str, Any]]) -> None:
+    """Playing time and views of each asset, as EZCast's own rule has them without its errors."""
+    seconds: Counter[tuple[str, str]] = Counter()
+    viewed: Counter[tuple[str, str]] = Counter()
+    for view in views:
+        asset = view["album"], view["asset"]
+        seconds[asset] += view["play_time"]
+        viewed[asset] += view["viewed"]
+        assert view["viewed"] is (view["play_time"] >= 60)
+    assert +seconds == Counter({(a["album"], a["asset"]): a["play_time"] for a in assets if a["play_time"]})
+    assert +viewed == Counter({(a["album"], a["asset"]): a["views"]["total"] for a in assets if a["views"]["total"]})
 
 
 def _without(document: dict[str, Any], names: set[str]) -> dict[str, Any]:

@@ -1,0 +1,111 @@
+"""What some events say of more than themselves: fields of their whole session, and playing time of what was watched.
+
+A source says which kinds of events do (`Source.session_fields`, `Source.views`). Only their documents are parsed, and what they
+say is kept beside the event's place in its session as a note: few distinct texts, so that thousands of notes take little memory.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import orjson
+
+from schemas.source import Source, Views
+from schemas.timeformat import iso
+
+
+class Note(NamedTuple):
+    """What one event says."""
+
+    text: bytes
+    """Either the fields that it gives its session, as a JSON object; or what was watched, as two lines of JSON lists: the values
+    that tell one view from another (the day first), and the values of the fields beside them."""
+    amount: int = 0
+    """Of what was watched: seconds."""
+
+    @property
+    def gives_fields(self) -> bool:
+        return self.text.startswith(b"{")
+
+
+Reader = Callable[[bytes], Note | None]
+"""reader(document): the note of an event of a kind that may have one."""
+
+
+def readers(source: Source) -> dict[str, Reader]:
+    """By kind: how to read what events of it say."""
+    found: dict[str, Reader] = {kind: _giver(fields) for kind, fields in source.session_fields.items()}
+    if source.views is not None:
+        found[source.views.kind] = _viewer(source.views)
+    return found
+
+
+def _giver(fields: Mapping[str, str]) -> Reader:
+    def read(document: bytes) -> Note | None:
+        values = orjson.loads(document)
+        given = {name: values[field] for name, field in fields.items() if values.get(field) not in (None, "")}
+        return Note(orjson.dumps(given)) if given else None
+
+    return read
+
+
+def _viewer(views: Views) -> Reader:
+    _, day, identity, beside, amount, _ = views
+
+    def read(document: bytes) -> Note | None:
+        values = orjson.loads(document)
+        seconds, stamp = values.get(amount), values.get(day)
+        if type(seconds) is not int or not isinstance(stamp, str) or _midnight(stamp[:10]) is None:
+            return None
+        key = [stamp[:10], *[values.get(field) for field in identity]]
+        return Note(b"%b\n%b" % (orjson.dumps(key), orjson.dumps([values.get(field) for field in beside])), seconds)
+
+    return read
+
+
+def view_id(client: str, key: bytes) -> str:
+    """The `_id` of a client's view; `key` is the first line of its notes."""
+    return blake2b(client.encode() + b"\n" + key, digest_size=16).hexdigest()
+
+
+def view_time(key: bytes) -> int:
+    """Midnight UTC of the view's local day, in milliseconds: it says the index, whenever on that day the first event was."""
+    found = _midnight(orjson.loads(key)[0])
+    assert found is not None, "a note was made of it"
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _midnight(day: str) -> int | None:
+    try:
+        return int(datetime.combine(date.fromisoformat(day), time(), UTC).timestamp()) * 1000
+    except ValueError:
+        return None
+
+
+def view_document(views: Views, client: str, key: bytes, beside: list[bytes], amount: int, fields: bytes | None) -> bytes:
+    """The document of a view: what was watched, by whom, for how long.
+
+    `beside`: the second lines of its notes, by the time of their first event; a field with several values is a list of them.
+    """
+    day, *identity = orjson.loads(key)
+    document: dict[str, Any] = {"@timestamp": iso(view_time(key)), "day": day, "client": client}
+    document |= {field: value for field, value in zip(views.identity, identity, strict=True) if value is not None}
+    rows = [orjson.loads(row) for row in beside]
+    for at, field in enumerate(views.beside):
+        values = list(dict.fromkeys(row[at] for row in rows if row[at] is not None))
+        if values:
+            document[field] = values if len(values) > 1 else values[0]
+    if fields is not None:
+        document |= orjson.loads(fields)
+    document |= {views.amount: amount, "viewed": amount >= views.enough}
+    return orjson.dumps(document)
+
+
+def session_document(identity: int, client: str, start: int, end: int, events: int, fields: bytes | None) -> bytes:
+    """The document of a session."""
+    document = {"@timestamp": iso(start), "sessionId": identity, "client": client, "end": iso(end)}
+    document |= {"duration": (end - start) / 1000, "events": events, **(orjson.loads(fields) if fields is not None else {})}
+    return orjson.dumps(document)
