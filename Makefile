@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench soak up down clean
+.PHONY: help install demo test lint bench soak fire up down clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ bench-%: $(INSTALLED) ## One of them: bench-ship, bench-stream, bench-sink, benc
 
 soak: $(INSTALLED) ## Traffic for 15 minutes while everything is killed, frozen and restarted at random
 	$(BIN)/python -m tests.soak $(ARGS)
+
+fire: $(INSTALLED) ## A week of traces while 20 processes are killed at random: ARGS=--seed=7
+	$(BIN)/python -m pytest tests/system/test_fire.py --kills 20 -s $(ARGS)
 
 up: $(INSTALLED) ## Start Kafka and Elasticsearch for this machine
 	$(BIN)/tailrace up

@@ -19,7 +19,7 @@ from producers.recover import recover as recovered
 from producers.reload import Fresh, Reloaded, Reloader, check
 from producers.ship import Shipper
 from schemas.source import Source
-from tailrace import kafka, options
+from tailrace import kafka, kafka_access, options
 from tailrace.errors import TailraceError
 from tailrace.metrics import expose
 from tailrace.monitor import Answers, Monitor
@@ -53,7 +53,7 @@ def ship(settings: Settings, once: bool, dry_run: bool, recover: bool, source_na
         _show_plan(inventory.take(sources, host(settings), entries, seal_after_s(settings)))
         return
     with closing(Store(folder(settings))) as store:
-        kafka.ensure_topics(kafka.connect(settings.kafka, wait_s), settings.kafka, names)
+        kafka_access.require(kafka.connect(settings.kafka, wait_s), settings.kafka, "ship", names)
         if recover and not store.save(_recover(settings, names, store.load(), wait_s)):
             raise TailraceError(f"cannot write the checkpoint in {folder(settings)}")
         run(settings, sources, store, once=once, load=_loader(settings, source_names))

@@ -91,6 +91,9 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     session_days: Annotated[int, msgspec.Meta(ge=1)] = 90
     """Days of event time for which a late event can still join, extend or merge sessions."""
 
+    retention: str | None = None
+    """`"400d"`: `tailrace retention` deletes the indices of months that are further back; None keeps them for ever."""
+
     actions: str | None = None
     """EZCast: path of a file that adds actions, and new versions of actions, in the form of `schemas/ezcast/catalogue.toml`."""
 
@@ -173,6 +176,8 @@ class Source:
     session_kinds: frozenset[str] | None = None
     """Kinds of events that belong to sessions; None: all."""
     session_gap_ms: int = 3_600_000
+    retention_s: float | None = None
+    """How far back its indices are kept; None: for ever."""
     session_fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """As in `SourceSettings`: by kind, names of the session's fields and of the document's."""
     views: Views | None = None

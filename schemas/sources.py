@@ -60,6 +60,7 @@ def build(name: str, settings: SourceSettings) -> Source:
         torn_timeout_s=_duration("torn_timeout", settings.torn_timeout),
         ignore_older_s=_duration("ignore_older", settings.ignore_older) if settings.ignore_older else None,
         session_gap_ms=round(_duration("session_gap", settings.session_gap) * 1000),
+        retention_s=_duration("retention", settings.retention) if settings.retention else None,
         earliest_ms=_day_ms("earliest", settings.earliest),
     )
 

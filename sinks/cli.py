@@ -11,7 +11,7 @@ import click
 
 from sinks.consume import Sink
 from sinks.fields import Fields
-from tailrace import generations, kafka, options, search
+from tailrace import generations, kafka, kafka_access, options, search
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
 
@@ -41,7 +41,7 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float, gener
     settings = generations.resolve(settings, generation)
     fields = Fields(settings.elasticsearch, sources.values())
     client = search.connect(settings.elasticsearch, wait_s)
-    kafka.ensure_topics(admin, settings.kafka, names)
+    kafka_access.require(admin, settings.kafka, "sink", names)
     fields.install(client)
     with stopped_by_signals() as stop, fields.followed(client, stop):
         Sink(settings, [sources[name] for name in names], client).run(stop)

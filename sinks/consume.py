@@ -21,6 +21,7 @@ from sinks.writer import Writer
 from tailrace import kafka
 from tailrace.dead_share import DeadShare
 from tailrace.errors import Refused, TailraceError
+from tailrace.kafka_access import explained
 from tailrace.settings import Settings
 
 log = logging.getLogger("tailrace.sink")
@@ -51,6 +52,7 @@ class Sink:
 
     def __init__(self, settings: Settings, sources: Iterable[Source], client: Elasticsearch) -> None:
         topics = {kafka.topic(settings.kafka, source.name, "enriched"): source for source in sources}
+        self._kafka = settings.kafka
         self._splicers = {topic: Splicer(source, settings.elasticsearch.index_prefix) for topic, source in topics.items()}
         self._changed = threading.Condition()
         self._cancelled = threading.Event()
@@ -126,7 +128,7 @@ class Sink:
                 continue
             if record.error() is not None:
                 log.warning("Kafka: %s", record.error().str())
-                self._on_error(record.error())
+                self._on_error(record.error(), record.topic())
                 continue
             topic = record.topic()
             partition = topic, record.partition()
@@ -256,9 +258,11 @@ class Sink:
         self._lane_of.clear()
         self._paused.clear()
 
-    def _on_error(self, error: KafkaError) -> None:
+    def _on_error(self, error: KafkaError, topic: str | None = None) -> None:
         if error.code() in _REFUSALS:
-            self._failure = Refused(f"Kafka refused: {error.str()}; check kafka.sasl_username, its password and its rights")
+            lacking = f"Read on topic {topic}" if topic else f"Read on group {kafka.group(self._kafka, 'sink')}"
+            otherwise = Refused(f"Kafka refused: {error.str()}; check kafka.sasl_username and its password")
+            self._failure = explained(self._kafka, error, otherwise, lacking)
         elif error.fatal():
             self._failure = TailraceError(f"Kafka: {error.str()}")
         else:

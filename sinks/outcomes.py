@@ -50,6 +50,8 @@ class Answers(NamedTuple):
     """The server's words where it refuses to write at all."""
     cause: str | None
     """Why the first of `again` could not be taken now; None where all of them can be sent again at once."""
+    broken: bool
+    """Whether the server failed (500) at all that it did not take: a document that breaks it looks so, and no pause mends that."""
 
 
 def verdict(verb: str, status: int, error_type: str) -> Verdict:
@@ -74,6 +76,7 @@ def sort(operations: Sequence[bytes], items: Sequence[Mapping[str, Any]]) -> Ans
     older: set[int] = set()
     dead: list[Dead] = []
     cause: str | None = None
+    broken = True
     waiting: set[tuple[str, str]] = set()
     for position, item in enumerate(items):
         ((verb, result),) = item.items()
@@ -91,12 +94,13 @@ def sort(operations: Sequence[bytes], items: Sequence[Mapping[str, Any]]) -> Ans
             again.append(position)
             if found == "again":
                 cause = cause or f"{status} {in_words(error)}"
+                broken = broken and status == 500
         elif found == "refused":
-            return Answers([], set(), [], f"{status} {in_words(error)} (index {about.index_name})", None)
+            return Answers([], set(), [], f"{status} {in_words(error)} (index {about.index_name})", None, False)
         elif found == "dead":
             missing = error.get("type") == "document_missing_exception"
             dead.append(Dead(position, PATCH_WITHOUT_DOCUMENT if missing else error.get("type", str(status)), in_words(error)))
-    return Answers(again, older, dead, None, cause)
+    return Answers(again, older, dead, None, cause, broken and cause is not None)
 
 
 def in_words(error: Mapping[str, Any] | str) -> str:

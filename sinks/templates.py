@@ -49,6 +49,7 @@ def view_name(template: str) -> str:
 
 def component(elasticsearch: config.Elasticsearch) -> dict[str, Any]:
     """The component template: settings, the common fields, and what becomes of fields that nobody declared."""
+    lifecycle = {} if elasticsearch.ilm_policy is None else {"index.lifecycle.name": elasticsearch.ilm_policy}
     return {
         "template": {
             "settings": {
@@ -59,6 +60,7 @@ def component(elasticsearch: config.Elasticsearch) -> dict[str, Any]:
                 "index.mapping.ignore_above": KEYWORD["ignore_above"],
                 "index.mapping.total_fields.limit": FIELD_LIMIT,
                 "index.mapping.total_fields.ignore_dynamic_beyond_limit": True,
+                **lifecycle,
             },
             "mappings": {
                 "date_detection": False,
@@ -144,7 +146,8 @@ def install(client: Elasticsearch, elasticsearch: config.Elasticsearch, sources:
             "manage_index_templates"
         ) from None
     except ApiError as error:
-        raise TailraceError(f"Elasticsearch at {elasticsearch.url} cannot use an index template: {error}") from None
+        hint = "; leave elasticsearch.ilm_policy out, which this server does not know" if "index.lifecycle" in str(error) else ""
+        raise TailraceError(f"Elasticsearch at {elasticsearch.url} cannot use an index template: {error}{hint}") from None
 
 
 def _put(client: Elasticsearch, path: str, plural: str, singular: str, body: Mapping[str, Any]) -> None:

@@ -31,6 +31,11 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 30.0
 SAY_EVERY_S = 10.0
 
+TRIES_TOGETHER = 4
+"""How often a request that only breaks the server (500) is sent before it is halved, to find the document that does it."""
+TRIES_ALONE = 10
+"""How often that document is sent alone before it becomes a dead letter: a minute, in which a server can be restarted."""
+
 
 class _CannotHold(Exception):
     """The server refuses the request as a whole because of what is in it: too large (413), or not valid (400)."""
@@ -39,9 +44,11 @@ class _CannotHold(Exception):
 class _Later(Exception):
     """The server cannot take the request now."""
 
-    def __init__(self, cause: str, not_before_s: float = 0.0) -> None:
+    def __init__(self, cause: str, not_before_s: float = 0.0, *, broken: bool = False) -> None:
         super().__init__(cause)
         self.not_before_s = not_before_s
+        self.broken = broken
+        """As `outcomes.Answers.broken`."""
 
 
 class Patience:
@@ -102,26 +109,32 @@ class Writer:
     def _write(self, operations: list[bytes], records: list[Record]) -> int:
         """Settle these operations; how many became dead letters."""
         patience = Patience(self._cancelled)
-        dead = 0
+        dead = broken = 0
+        cause = ""
         try:
             while operations:
+                if broken >= (TRIES_TOGETHER if len(operations) > 1 else TRIES_ALONE):
+                    return dead + self._split(operations, records, "breaks_elasticsearch", cause)
                 try:
                     answers = outcomes.sort(operations, self._post(operations))
                     settled = self._settle_versions(operations, records, sorted(answers.older))
                 except _CannotHold as error:
-                    return dead + self._split(operations, records, str(error))
+                    return dead + self._split(operations, records, "refused_by_elasticsearch", str(error))
                 except _Later as later:
-                    self._wait(patience, len(operations), str(later), later.not_before_s)
+                    cause, broken = str(later), broken + 1 if later.broken else 0
+                    self._wait(patience, len(operations), cause, later.not_before_s)
                     continue
                 if answers.refusal:
                     raise self._refused(answers.refusal)
                 for position, reason, message in answers.dead:
                     self._dead_letters.keep(records[position], reason, message)
                 dead += len(answers.dead)
+                broken = broken + 1 if answers.broken and len(answers.again) == len(operations) else 0
                 operations = [settled.get(position, operations[position]) for position in answers.again]
                 records = [records[position] for position in answers.again]
                 if answers.cause:
-                    self._wait(patience, len(operations), answers.cause, 0.0)
+                    cause = answers.cause
+                    self._wait(patience, len(operations), cause, 0.0)
         finally:
             self.retrying = False
         return dead
@@ -139,10 +152,10 @@ class Writer:
             raise _Later(f"{self._url}: {error}") from None
         return dict(zip(older, instead, strict=True))
 
-    def _split(self, operations: list[bytes], records: list[Record], cause: str) -> int:
-        """Halve a request that the server refuses as a whole, down to the one operation that is at fault."""
+    def _split(self, operations: list[bytes], records: list[Record], reason: str, cause: str) -> int:
+        """Halve a request that the server does not take as a whole, down to the one operation that is at fault."""
         if len(operations) == 1:
-            self._dead_letters.keep(records[0], "refused_by_elasticsearch", cause)
+            self._dead_letters.keep(records[0], reason, cause)
             return 1
         middle = len(operations) // 2
         return sum(self._write(operations[part], records[part]) for part in (slice(None, middle), slice(middle, None)))
@@ -177,16 +190,19 @@ class Writer:
         body = error.body
         cause = f"{status} {outcomes.in_words(body.get('error', {}) if isinstance(body, dict) else str(body))}"
         if status in {408, 429} or status >= 500:
-            return _Later(cause, _retry_after(error.meta.headers.get("retry-after")))
+            return _Later(cause, _retry_after(error.meta.headers.get("retry-after")), broken=status == 500)
         if status in {400, 413}:
             return _CannotHold(cause)
         return self._refused(cause)
 
     def _refused(self, cause: str) -> Refused:
-        return Refused(
-            f"Elasticsearch at {self._url} refused to write: {cause}; "
-            "check elasticsearch.username and its password or elasticsearch.api_key, and their privileges on the indices"
-        )
+        if cause.startswith("404"):
+            check = "create the index, or let it be created (action.auto_create_index, the privilege auto_configure)"
+        elif cause.startswith("401"):
+            check = "check elasticsearch.username and its password, or elasticsearch.api_key"
+        else:
+            check = "grant the user or key what is missing (`tailrace access elasticsearch` prints the role)"
+        return Refused(f"Elasticsearch at {self._url} refused to write: {cause}; {check}")
 
 
 def _retry_after(header: str | None) -> float:

@@ -4,15 +4,17 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Literal
 
 import click
 
-from tailrace import generations, kafka, options
+from tailrace import generations, kafka, kafka_access, options
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
 from tailrace.supervisor import Supervisor
 
-ROLES = ("parse", "sessionize")
+Role = Literal["parse", "sessionize"]
+ROLES: tuple[Role, ...] = ("parse", "sessionize")
 
 
 @click.command()
@@ -21,7 +23,7 @@ ROLES = ("parse", "sessionize")
 @options.wait
 @generations.option
 @options.pass_settings
-def stream(settings: Settings, role: str | None, source_names: tuple[str, ...], wait_s: float, generation: str | None) -> None:
+def stream(settings: Settings, role: Role | None, source_names: tuple[str, ...], wait_s: float, generation: str | None) -> None:
     """Parse, enrich and sessionize with Faust workers.
 
     With ROLE, `parse` or `sessionize`, one worker runs in this process; more of them, here or elsewhere, share the partitions.
@@ -34,7 +36,7 @@ def stream(settings: Settings, role: str | None, source_names: tuple[str, ...], 
     sources = load_sources(settings, names)
     admin = kafka.connect(settings.kafka, wait_s)
     settings = generations.resolve(settings, generation)
-    kafka.ensure_topics(admin, settings.kafka, names)
+    kafka_access.require(admin, settings.kafka, role, names)
     # Faust takes a second to import, which neither --help nor the supervisor should cost.
     from streams import worker
 
@@ -50,6 +52,6 @@ def _run_both(names: Sequence[str], wait_s: float, generation: str | None) -> No
     chosen = [argument for name in names for argument in ("--source", name)]
     if generation is not None:
         chosen += ["--generation", generation]
-    commands = {role: [*command, "stream", role, *chosen, "--wait", f"{wait_s}s"] for role in ROLES}
+    commands: dict[str, list[str]] = {role: [*command, "stream", role, *chosen, "--wait", f"{wait_s}s"] for role in ROLES}
     with Supervisor(commands, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as children:
         children.run()

@@ -98,7 +98,7 @@ def earlier(settings: Kafka, at: TopicPartition, file: str, before: int) -> Earl
     consumer = Consumer(
         kafka.client_config(
             settings,
-            group_id=kafka.group(settings, "lookback"),  # librdkafka wants one; nothing is ever committed
+            group_id=kafka.group(settings, "parse"),  # librdkafka looks for its coordinator, so it must be allowed; it is never joined
             enable_auto_commit=False,
             enable_partition_eof=False,
             auto_offset_reset="error",

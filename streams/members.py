@@ -108,14 +108,12 @@ class Members:
     def written(self) -> dict[bytes, bytes | None]:
         """The pages that differ from what is stored, by their names; None deletes. The upper half of a split comes before the lower."""
         pages: dict[bytes, bytes | None] = {}
-        if not self._dirty:
-            return pages
-        for at in range(len(self._pages) - 1, -1, -1):
-            page = self._pages[at]
-            if page.lower in self._dirty:
-                pages[_name(page.lower)] = _encode(page.members, self.notes) if page.members else None
-                if not page.members:
-                    del self._pages[at], self._lowers[at]
+        for lower in sorted(self._dirty, reverse=True):
+            at = bisect_left(self._lowers, lower)
+            members = self._pages[at].members
+            pages[_name(lower)] = _encode(members, self.notes) if members else None
+            if not members:
+                del self._pages[at], self._lowers[at]
         self._dirty.clear()
         return pages
 

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from tailrace import kafka
 from tailrace.errors import TailraceError
+from tailrace.kafka_access import explained
 from tailrace.settings import Kafka
 
 POLL_S = 0.005
@@ -48,14 +49,14 @@ class _Shipment:
 
     __slots__ = ("_fail", "_pending", "_then")
 
-    def __init__(self, pending: int, then: Callable[[], None], fail: Callable[[BaseException], None]) -> None:
+    def __init__(self, pending: int, then: Callable[[], None], fail: Callable[[KafkaError, Message], None]) -> None:
         self._pending = pending
         self._then = then
         self._fail = fail
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._fail(Undelivered(f"Kafka did not take a record for {message.topic()} [{message.partition()}]: {error.str()}"))
+            self._fail(error, message)
             return
         self._pending -= 1
         if not self._pending:
@@ -66,6 +67,7 @@ class Outbox:
     """The worker's producer. All methods belong to the event loop's thread, and so do the callbacks."""
 
     def __init__(self, settings: Kafka, fail: Callable[[BaseException], None]) -> None:
+        self._settings = settings
         self._fail = fail
         self._producer = Producer(
             kafka.producer_config(
@@ -85,7 +87,7 @@ class Outbox:
         if not outputs:
             then()
             return
-        delivered = _Shipment(len(outputs), then, self._fail).delivered
+        delivered = _Shipment(len(outputs), then, self._undelivered).delivered
         produce = self._producer.produce
         for output in outputs:
             while True:
@@ -101,6 +103,11 @@ class Outbox:
                 except KafkaException as error:
                     raise Undelivered(f"cannot produce to {output.topic}: {error.args[0].str()}") from None
         self._outstanding.set()
+
+    def _undelivered(self, error: KafkaError, message: Message) -> None:
+        topic = message.topic()
+        otherwise = Undelivered(f"Kafka did not take a record for {topic} [{message.partition()}]: {error.str()}")
+        self._fail(explained(self._settings, error, otherwise, f"Write on topic {topic}"))
 
     async def poll(self) -> None:
         """Serve acknowledgements for ever; the worker runs this as a task."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from faust.stores.memory import Store
@@ -24,7 +24,8 @@ from streams.store import TOMBSTONES_S, Changes, MemoryPartition, Partition, ope
 from streams.transactions import PartitionWriter
 from tailrace import kafka
 from tailrace import settings as config
-from tailrace.errors import ConfigError, TailraceError
+from tailrace.errors import ConfigError, Refused, TailraceError
+from tailrace.kafka_access import in_words
 
 KNOWN_S = 30.0
 
@@ -140,6 +141,8 @@ def _ensure_changelog(admin: AdminClient, settings: config.Kafka, table: Session
         try:
             admin.create_topics([topic])[name].result(timeout=30)
         except KafkaException as failure:
+            if failure.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise Refused(in_words(settings, [f"Read, Write and Create on topic {name}"])) from None
             if failure.args[0].name() != "TOPIC_ALREADY_EXISTS":
                 raise TailraceError(f"cannot create topic {name}: {failure.args[0].str()}") from None
     elif len(found.partitions) != wanted:

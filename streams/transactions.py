@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streams.outbox import Output, Undelivered
 from tailrace import kafka
 from tailrace.errors import TailraceError
+from tailrace.kafka_access import explained
 from tailrace.settings import Kafka
 
 TRANSACTION_MS = 120_000
@@ -36,6 +37,7 @@ class PartitionWriter:
     """Every method blocks, and may be called in any thread, by one at a time."""
 
     def __init__(self, settings: Kafka, transactional_id: str) -> None:
+        self._settings = settings
         self._id = transactional_id
         self._refused: KafkaError | None = None
         self._offsets: dict[str, int] = {}
@@ -55,7 +57,9 @@ class PartitionWriter:
         try:
             self._patiently(self._producer.init_transactions)
         except KafkaException as failure:
-            raise TailraceError(f"cannot take over {self._id}: {failure.args[0].str()}") from None
+            error = failure.args[0]
+            otherwise = TailraceError(f"cannot take over {self._id}: {error.str()}")
+            raise explained(self._settings, error, otherwise, f"Write on transactional-id {self._id}") from None
 
     def write(self, outputs: Sequence[Output]) -> dict[str, int]:
         """One transaction. Returns the offset of the last record of each topic.

@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 from confluent_kafka import KafkaError, KafkaException
@@ -100,7 +100,7 @@ def client_config(kafka: config.Kafka, **extra: Any) -> dict[str, Any]:
         conf["sasl.username"] = kafka.sasl_username
         conf["sasl.password"] = password
     if kafka.ssl_ca_location:
-        conf["ssl.ca.location"] = kafka.ssl_ca_location
+        conf["ssl.ca.location"] = config.certificates(kafka.ssl_ca_location, "kafka.ssl_ca_location")
     conf.update({key.replace("_", ".") if key != "error_cb" else key: value for key, value in extra.items()})
     return conf
 
@@ -124,7 +124,8 @@ def producer_config(kafka: config.Kafka, **extra: Any) -> dict[str, Any]:
 def connect(kafka: config.Kafka, wait_s: float = 0.0) -> AdminClient:
     """An admin client of a broker that has answered a request.
 
-    Raises Refused for a wrong password, Unreachable where nothing answers within `wait_s` seconds (at least one try).
+    Raises Refused for a wrong password or certificate, ConfigError for keys that do not go together, Unreachable
+    where nothing answers within `wait_s` seconds (at least one try).
     """
     refused: list[KafkaError] = []
     failed: list[KafkaError] = []
@@ -136,7 +137,10 @@ def connect(kafka: config.Kafka, wait_s: float = 0.0) -> AdminClient:
             failed.append(error)
 
     conf = client_config(kafka, error_cb=on_error, socket_connection_setup_timeout_ms=5000)
-    admin = AdminClient({**conf, "log_level": 2})  # what goes wrong is told by the error below
+    try:
+        admin = AdminClient({**conf, "log_level": 2})  # what goes wrong is told by the error below
+    except KafkaException as failure:
+        raise ConfigError(f"Kafka's client cannot work with the keys of [kafka]: {failure.args[0].str()}") from None
     deadline = time.monotonic() + wait_s
     said = False
     while True:
@@ -168,12 +172,17 @@ def _not_let_in(kafka: config.Kafka, error: KafkaError) -> Refused:
 
 def ensure_topics(admin: AdminClient, kafka: config.Kafka, sources: Iterable[str]) -> None:
     """Create what is missing of the sources' topics; those that are there keep their settings. Raises Refused where that is forbidden."""
-    keep_ms = -1 if kafka.raw_retention is None else round(config.seconds(kafka.raw_retention, "kafka.raw_retention") * 1000)
     names = list(sources)
+    present = admin.list_topics(timeout=10).topics
     wanted = {topic(kafka, source, kind): kind for source in names for kind in KINDS}
     wanted |= {dead: "dead" for source in names for dead in dead_topics(kafka, source)}
-    present = admin.list_topics(timeout=10).topics
-    missing = [
+    create_topics(admin, kafka, {name: kind for name, kind in wanted.items() if name not in present})
+
+
+def create_topics(admin: AdminClient, kafka: config.Kafka, topics: Mapping[str, Kind]) -> None:
+    """Create topics, unless another process was quicker. Raises Refused where that is forbidden."""
+    keep_ms = -1 if kafka.raw_retention is None else round(config.seconds(kafka.raw_retention, "kafka.raw_retention") * 1000)
+    new = [
         NewTopic(
             name,
             num_partitions=kafka.partitions,
@@ -184,12 +193,11 @@ def ensure_topics(admin: AdminClient, kafka: config.Kafka, sources: Iterable[str
                 "max.message.bytes": str(MAX_RECORD_BYTES + 64 * 1024),
             },
         )
-        for name, kind in wanted.items()
-        if name not in present
+        for name, kind in topics.items()
     ]
-    if not missing:
+    if not new:
         return
-    for name, future in admin.create_topics(missing).items():
+    for name, future in admin.create_topics(new).items():
         try:
             future.result(timeout=30)
         except KafkaException as failure:
@@ -197,5 +205,8 @@ def ensure_topics(admin: AdminClient, kafka: config.Kafka, sources: Iterable[str
             if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue
             if error.code() in _REFUSALS:
-                raise Refused(f"topic {name} does not exist and may not be created: {error.str()}; ask for it to be created") from None
+                raise Refused(
+                    f"topic {name} does not exist, and {kafka.sasl_username or 'this client'} may not create it ({error.str()}): "
+                    f"create it, or grant Create on topic {name}"
+                ) from None
             raise TailraceError(f"cannot create topic {name}: {error.str()}") from None

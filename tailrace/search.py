@@ -3,7 +3,7 @@
 import logging
 import time
 
-from elasticsearch import ApiError, AuthenticationException, AuthorizationException, Elasticsearch, TransportError
+from elasticsearch import ApiError, AuthenticationException, AuthorizationException, Elasticsearch, SSLError, TransportError
 
 from tailrace import settings as config
 from tailrace.errors import Refused, TailraceError, Unreachable
@@ -12,6 +12,7 @@ log = logging.getLogger("tailrace.search")
 
 
 def client(elasticsearch: config.Elasticsearch, **extra: object) -> Elasticsearch:
+    """A client that has asked nothing yet. Raises ConfigError for secrets and certificates that cannot be read."""
     password = config.secret(elasticsearch.password, elasticsearch.password_file, "elasticsearch.password")
     api_key = config.secret(elasticsearch.api_key, elasticsearch.api_key_file, "elasticsearch.api_key")
     options: dict[str, object] = {"request_timeout": 60, "retry_on_timeout": False, "max_retries": 0, **extra}
@@ -20,14 +21,15 @@ def client(elasticsearch: config.Elasticsearch, **extra: object) -> Elasticsearc
     elif elasticsearch.username:
         options["basic_auth"] = (elasticsearch.username, password or "")
     if elasticsearch.ca_certs:
-        options["ca_certs"] = elasticsearch.ca_certs
+        options["ca_certs"] = config.certificates(elasticsearch.ca_certs, "elasticsearch.ca_certs")
     return Elasticsearch(elasticsearch.url, **options)  # type: ignore[arg-type]
 
 
 def connect(elasticsearch: config.Elasticsearch, wait_s: float = 0.0) -> Elasticsearch:
     """A client of a server that has answered a request.
 
-    Raises Refused for a wrong password or key, Unreachable where nothing answers within `wait_s` seconds (at least one try).
+    Raises Refused for a wrong password or key, a missing privilege and a certificate that is not trusted, Unreachable
+    where nothing answers within `wait_s` seconds (at least one try).
     """
     found = client(elasticsearch)
     deadline = time.monotonic() + wait_s
@@ -36,16 +38,26 @@ def connect(elasticsearch: config.Elasticsearch, wait_s: float = 0.0) -> Elastic
         try:
             found.info()
             return found
-        except (AuthenticationException, AuthorizationException) as error:
+        except AuthenticationException:
             raise Refused(
-                f"Elasticsearch at {elasticsearch.url} refused the connection ({error.status_code}); "
+                f"Elasticsearch at {elasticsearch.url} refused the connection (401); "
                 "check elasticsearch.username and its password, or elasticsearch.api_key"
+            ) from None
+        except AuthorizationException:
+            raise Refused(
+                f"Elasticsearch at {elasticsearch.url} refused to say what it is (403); grant this user or key the cluster privilege "
+                "monitor (`tailrace access elasticsearch` prints the roles)"
+            ) from None
+        except SSLError as error:
+            raise Refused(
+                f"there is no secure connection to Elasticsearch at {elasticsearch.url}: {error.message}; check elasticsearch.ca_certs "
+                "(the authority that signed the server's certificate), and the scheme and host name in elasticsearch.url"
             ) from None
         except (TransportError, ApiError) as error:
             if time.monotonic() >= deadline:
                 raise Unreachable(
                     f"Elasticsearch does not answer at {elasticsearch.url} ({type(error).__name__}); start it (`tailrace up` starts one "
-                    "here), set elasticsearch.url, or give --wait more time"
+                    "here), set elasticsearch.url (http or https?), or give --wait more time"
                 ) from None
         except ValueError as error:
             raise TailraceError(f"elasticsearch.url = {elasticsearch.url!r}: {error}") from None

@@ -96,6 +96,8 @@ class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     number_of_shards: AtLeastOne = 1
     number_of_replicas: Annotated[int, msgspec.Meta(ge=0)] = 0
     refresh_interval: str = "1s"
+    ilm_policy: str | None = None
+    """A policy of Elasticsearch's index lifecycle management for indices made from now on; `tailrace retention` needs none."""
 
 
 def _built_in_sources() -> dict[str, SourceSettings]:
@@ -174,6 +176,15 @@ def secret(value: str | None, file: str | None, key: str) -> str | None:
         return Path(file).read_text().strip()
     except OSError as error:
         raise ConfigError(f"{key}_file: cannot read {file}: {error.strerror}") from None
+
+
+def certificates(file: str, key: str) -> str:
+    """The path of a file of certificates that can be read. Raises ConfigError."""
+    try:
+        with open(file, "rb"):
+            return file
+    except OSError as error:
+        raise ConfigError(f"{key}: cannot read {file}: {error.strerror}") from None
 
 
 SHORTEST_HASH_KEY = 16

@@ -32,6 +32,11 @@ _named_by_caller = pytest.StashKey[dict[str, str]]()
 _servers = pytest.StashKey[Servers | TailraceError]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=5, help="kill -9 so many processes under tests/system/test_fire.py")
+    parser.addoption("--seed", type=int, default=1, help="of what it kills, and when")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Settings in the caller's environment must not change what a test sees."""
     hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no defect
@@ -45,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """`-m "not servers"` leaves out everything that needs them, marked by hand or not."""
-    if {"servers", "secured_kafka"} & {*getattr(item, "fixturenames", ())}:
+    if {"servers", "secured_kafka", "secured_elasticsearch"} & {*getattr(item, "fixturenames", ())}:
         item.add_marker(pytest.mark.servers)
 
 

@@ -3,27 +3,45 @@
 Each is started once per run, by the first test that asks for it, and ends with the run.
 """
 
+import base64
+import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
-from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+from elasticsearch import Elasticsearch as Client
 
 from infra import download, java, ports, processes
+from infra import elasticsearch as node
 from infra import kafka as broker
 from infra.account import Account, unprivileged
 from infra.java import Jdk
 from infra.processes import Process
-from tailrace import kafka
+from tailrace import kafka, search
 from tailrace.errors import TailraceError
-from tailrace.settings import Kafka
+from tailrace.kafka_access import Grant
+from tailrace.settings import Elasticsearch, Kafka
 
-READY_S = 90.0
+READY_S = 240.0
+"""Most that a server may take to answer, on a machine with far more work than cores."""
 ADMIN = "admin"
 
 _SASL_SSL = {
@@ -137,6 +155,25 @@ class SecuredKafka:
         change = UserScramCredentialUpsertion(name, info, password_of(name).encode())
         self.admin.alter_user_scram_credentials([change])[name].result(timeout=20)
 
+    def allow(self, user: str, grants: Iterable[Grant]) -> None:
+        for future in self.admin.create_acls([acl for grant in grants for acl in _acls(user, grant)]).values():
+            future.result(timeout=20)
+
+    def forbid(self, user: str, grants: Iterable[Grant]) -> None:
+        """Take back what `allow` gave."""
+        for future in self.admin.delete_acls([acl for grant in grants for acl in _acls(user, grant, AclBindingFilter)]).values():
+            future.result(timeout=20)
+
+
+def _acls(user: str, grant: Grant, kind: type = AclBinding) -> Iterator[Any]:
+    resource, pattern = (
+        ResourceType[grant.resource.upper().replace("-", "_")],
+        ResourcePatternType["PREFIXED" if grant.prefixed else "LITERAL"],
+    )
+    for name in grant.names:
+        for operation in grant.operations:
+            yield kind(resource, name, pattern, f"User:{user}", "*", AclOperation[operation.upper()], AclPermissionType.ALLOW)
+
 
 @pytest.fixture(scope="session")
 def secured_kafka() -> Iterator[SecuredKafka]:
@@ -161,3 +198,63 @@ def secured_kafka() -> Iterator[SecuredKafka]:
         found = SecuredKafka(address, certificates.ca, have.found.kafka, have.jdk)
         with running(process, found.connect):
             yield found
+
+
+class SecuredElasticsearch:
+    """A node with TLS and security: users by password, API keys, roles."""
+
+    def __init__(self, url: str, ca: Path) -> None:
+        self.url = url
+        self.ca = ca
+        self.admin: Client
+        """May do everything."""
+
+    def settings(self, user: str = ADMIN, index_prefix: str = "") -> Elasticsearch:
+        """What a user connects with."""
+        return Elasticsearch(url=self.url, username=user, password=password_of(user), ca_certs=str(self.ca), index_prefix=index_prefix)
+
+    def connect(self) -> None:
+        self.admin = search.connect(self.settings(), READY_S)
+        self.admin.cluster.health(wait_for_status="yellow")
+
+    def add_user(self, name: str, role: Mapping[str, Any]) -> None:
+        """A user with `password_of(name)` and a role of the same name; or another role for one that is there."""
+        self.admin.security.put_role(name=name, **role)
+        self.admin.security.put_user(username=name, password=password_of(name), roles=[name])
+
+    def add_key(self, name: str, role: Mapping[str, Any]) -> str:
+        """An API key that may do what the role may."""
+        made: str = self.admin.security.create_api_key(name=name, role_descriptors={name: dict(role)})["encoded"]
+        return made
+
+
+@pytest.fixture(scope="session")
+def secured_elasticsearch() -> Iterator[SecuredElasticsearch]:
+    """A node whose users and roles the test makes: names of users and indices must be the test's own, as with `settings`."""
+    with programs() as have:
+        port, transport_port = ports.free(2)
+        certificates = certify(have.folder)
+        settings = {
+            "xpack.security.enabled": "true",
+            "xpack.security.http.ssl.enabled": "true",
+            "xpack.security.http.ssl.key": certificates.key.name,
+            "xpack.security.http.ssl.certificate": certificates.certificate.name,
+            "xpack.security.authc.realms.file.file1.order": "0",
+            "xpack.security.authc.realms.native.native1.order": "1",
+        }
+        files = {each.name: each.read_text() for each in (certificates.key, certificates.certificate)}
+        files |= {"users": f"{ADMIN}:{_hashed(password_of(ADMIN))}\n", "users_roles": f"superuser:{ADMIN}\n"}
+        one = node.Node(port, transport_port, "512m", settings, files)
+        folder = have.folder / "elasticsearch"
+        process = node.start(one, have.found.elasticsearch, have.jdk, folder, have.account, tied=True)
+        found = SecuredElasticsearch(f"https://{ports.HOST}:{port}", certificates.ca)
+        with running(process, found.connect):
+            yield found
+            found.admin.close()
+
+
+def _hashed(password: str) -> str:
+    """As the file realm keeps it."""
+    salt, rounds = os.urandom(32), 10_000
+    derived = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds, 32)
+    return f"{{PBKDF2}}{rounds}${base64.b64encode(salt).decode()}${base64.b64encode(derived).decode()}"

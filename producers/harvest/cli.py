@@ -12,7 +12,7 @@ from producers.harvest.core import Core, place_of
 from producers.harvest.harvester import Harvester
 from producers.harvest.window import version_of
 from producers.publish import Publisher
-from tailrace import kafka, options
+from tailrace import kafka, kafka_access, options
 from tailrace.errors import ConfigError
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
@@ -43,7 +43,7 @@ def harvest(settings: Settings, once: bool, since: datetime | None, source_names
         if since is not None:
             for core in cores:
                 core.go_back(version_of(int(since.replace(tzinfo=UTC).timestamp() * 1000)))
-        kafka.ensure_topics(kafka.connect(settings.kafka, wait_s), settings.kafka, names)
+        kafka_access.require(kafka.connect(settings.kafka, wait_s), settings.kafka, "ship", names)
         publisher = Publisher(settings.kafka, lambda: harvester.stopping)
         harvester = Harvester(cores, publisher, store, list(entries.values()), once=once, wait_s=wait_s)
         _run(harvester, publisher)

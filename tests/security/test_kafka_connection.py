@@ -7,6 +7,8 @@ from tailrace import kafka
 from tailrace.errors import Refused, Unreachable
 from tests.secured import SecuredKafka
 
+pytestmark = pytest.mark.timeout(600)  # the first test's includes the start of the server
+
 
 def test_a_user_is_let_in(secured_kafka: SecuredKafka) -> None:
     secured_kafka.add_user("guest")

@@ -69,8 +69,9 @@ class Proxy:
                     self.close_connection = True
                     return
                 self.send_response(answer.status)
-                for name, value in {**answer.headers, "content-length": str(len(answer.body))}.items():
+                for name, value in {"content-length": str(len(answer.body)), **answer.headers}.items():
                     self.send_header(name, value)
+                self.close_connection = "content-length" in answer.headers  # an answer that promises more than there is
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(answer.body)

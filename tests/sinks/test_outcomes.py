@@ -88,6 +88,13 @@ def test_a_patch_waits_for_its_event_that_was_pushed_back() -> None:
     assert "429" in found.cause
 
 
+@pytest.mark.parametrize(("statuses", "broken"), [([500, 500], True), ([500, 429], False), ([500, 201], True), ([201, 201], False)])
+def test_a_server_that_only_fails_is_told(statuses: list[int], broken: bool) -> None:
+    operations = [operation("a"), operation("b")]
+    items = [item(one, status, "null_pointer_exception" if status > 201 else "") for one, status in zip(operations, statuses, strict=True)]
+    assert sort(operations, items).broken is broken
+
+
 def test_a_refusal_ends_it() -> None:
     operations = [operation("a"), operation("b")]
     items = [

@@ -76,7 +76,7 @@ class Pipeline:
         """The role of each running child of `tailrace run`, by pid."""
         found = {}
         if self.run is not None:
-            for child in _children(self.run.pid):
+            for child in children(self.run.pid):
                 words = _read(f"/proc/{child}/cmdline").split("\0")
                 role = next((word for word in ("ship", "parse", "sessionize", "sink") if word in words), None)
                 if role:
@@ -110,7 +110,8 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Of a process: their pids, none where it has gone."""
     return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
 
 

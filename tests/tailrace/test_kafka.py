@@ -1,6 +1,7 @@
 """What Kafka's clients are told, and what they are not allowed to repeat."""
 
 import logging
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -23,9 +24,21 @@ def test_missing_credentials_are_named(given: dict[str, str]) -> None:
         client_config(Kafka(security_protocol="SASL_SSL", **given))
 
 
-def test_credentials_reach_the_client() -> None:
-    conf = client_config(Kafka(security_protocol="SASL_SSL", sasl_username="tail", sasl_password="secret", ssl_ca_location="ca.pem"))
-    assert (conf["sasl.username"], conf["sasl.password"], conf["ssl.ca.location"]) == ("tail", "secret", "ca.pem")
+def test_credentials_reach_the_client(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.touch()
+    conf = client_config(Kafka(security_protocol="SASL_SSL", sasl_username="tail", sasl_password="secret", ssl_ca_location=str(ca)))
+    assert (conf["sasl.username"], conf["sasl.password"], conf["ssl.ca.location"]) == ("tail", "secret", str(ca))
+
+
+def test_certificates_that_are_none_are_named(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    settings = Kafka(security_protocol="SSL", ssl_ca_location=str(ca))
+    with pytest.raises(ConfigError, match=r"kafka.ssl_ca_location: cannot read .*ca.pem"):
+        connect(settings)
+    ca.write_text("no certificate")
+    with pytest.raises(ConfigError, match=r"ssl.ca.location"):
+        connect(settings)
 
 
 def test_a_broker_that_does_not_answer_is_one_error_without_a_flood_of_log_lines(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,51 @@
+"""`tailrace access`: the rights that each role needs, for administrators who give no more."""
+
+import json
+
+import click
+
+from tailrace import kafka_access, search_access
+from tailrace.options import chosen, pass_settings, sources
+from tailrace.settings import Settings
+from tailrace.sources import load_sources
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def access() -> None:
+    """Print the rights that each role needs of Kafka and Elasticsearch, with this configuration's names.
+
+    Nothing is asked and nothing is changed: an administrator of the servers runs what is printed.
+    """
+
+
+@access.command()
+@click.option("--user-prefix", default="tailrace-", show_default=True, metavar="TEXT", help="Before each role's name: its user.")
+@sources
+@pass_settings
+def kafka(settings: Settings, user_prefix: str, source_names: tuple[str, ...]) -> None:
+    """Print the calls of kafka-acls.sh that grant each role what it needs.
+
+    The users are tailrace-ship (`tailrace ship`, `harvest`), tailrace-parse and tailrace-sessionize (`tailrace stream`), tailrace-sink, and
+    tailrace-audit (`tailrace audit`). Where one user runs several roles (`tailrace run` runs all but audit, and watches as it does), give
+    it the rights of each. Without Create a role does not make its topics where they are missing.
+    """
+    names = chosen(settings, source_names)
+    for role in kafka_access.TOPICS:
+        click.echo(f"# {role}")
+        for grant in kafka_access.grants(settings.kafka, role, names):
+            click.echo(kafka_access.command(grant, f"{user_prefix}{role}", settings.kafka.bootstrap_servers))
+
+
+@access.command()
+@sources
+@pass_settings
+def elasticsearch(settings: Settings, source_names: tuple[str, ...]) -> None:
+    """Print a role for each of sink, reports (with audit) and retention, as requests for Kibana's console.
+
+    The bodies are JSON, for `PUT /_security/role/NAME`; an API key takes one as a role descriptor.
+    """
+    names = chosen(settings, source_names)
+    prefix = settings.elasticsearch.index_prefix
+    patterns = list(dict.fromkeys(f"{prefix}{source.index}-*" for source in load_sources(settings, names).values()))
+    for role in search_access.CLUSTER:
+        click.echo(f"PUT /_security/role/{prefix}tailrace-{role}\n{json.dumps(search_access.role(role, patterns), indent=2)}\n")

@@ -1,0 +1,132 @@
+"""What each role needs of Kafka, and no more: checked when it starts, and printed for administrators by `tailrace access kafka`."""
+
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation, AdminClient
+
+from tailrace import kafka as names
+from tailrace.errors import Refused, TailraceError, Unreachable
+from tailrace.kafka import Kind
+from tailrace.settings import Kafka
+
+Role = Literal["ship", "parse", "sessionize", "sink", "audit"]
+Operation = Literal["Read", "Write", "Create", "Describe"]
+
+TOPICS: dict[Role, dict[Kind, Operation]] = {
+    "ship": {"raw": "Write", "files": "Write", "dead": "Write"},
+    "parse": {"raw": "Read", "events": "Write", "dead": "Write"},
+    "sessionize": {"events": "Read", "enriched": "Write", "sessions": "Write", "dead": "Write"},
+    "sink": {"enriched": "Read", "dead": "Write"},
+    "audit": dict.fromkeys(names.KINDS, "Read"),
+}
+"""What is done with a source's topics. Both include Describe. `ship` stands for `harvest` too."""
+
+OF_GROUPS: tuple[Role, ...] = ("parse", "sessionize", "sink")
+"""Roles that read as members of a consumer group, whose name begins with `tailrace.kafka.group`."""
+
+_UNAUTHORIZED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+}
+
+ANSWER_S = 10.0
+
+
+class Grant(NamedTuple):
+    """An ACL without the one it is for."""
+
+    operations: tuple[Operation, ...]
+    resource: Literal["topic", "group", "transactional-id"]
+    names: tuple[str, ...]
+    prefixed: bool = False
+    """Of all that begins with the names."""
+
+
+def grants(kafka: Kafka, role: Role, sources: Iterable[str]) -> Iterator[Grant]:
+    """All that a role needs. With Create it makes its topics where they are missing; leave that out where somebody else makes them."""
+    sources = list(sources)
+    for operation in dict.fromkeys(TOPICS[role].values()):
+        found = tuple(_topic(kafka, role, source, kind) for source in sources for kind, its in TOPICS[role].items() if its == operation)
+        yield Grant((operation,) if role == "audit" else (operation, "Create"), "topic", found)
+    if role in OF_GROUPS:
+        yield Grant(("Read",), "group", (names.group(kafka, role),), prefixed=True)
+    if role == "sessionize":  # its state: topics and transactions are named after the group
+        yield Grant(("Read", "Write", "Create"), "topic", (f"{names.group(kafka, role)}-",), prefixed=True)
+        yield Grant(("Write",), "transactional-id", (f"{names.group(kafka, role)}-",), prefixed=True)
+    if role == "audit":
+        yield Grant(("Describe",), "group", tuple(names.group(kafka, reader) for reader in (*OF_GROUPS, role)), prefixed=True)
+
+
+def _topic(kafka: Kafka, role: Role, source: str, kind: Kind) -> str:
+    """A topic of the role's generation; those of dead letters differ by stage."""
+    return names.dead_topic(kafka, source, role) if kind == "dead" and role != "audit" else names.topic(kafka, source, kind)
+
+
+def command(grant: Grant, user: str, bootstrap_servers: str) -> str:
+    """The call of Kafka's own tool that grants it."""
+    words = ["kafka-acls.sh", "--bootstrap-server", bootstrap_servers, "--add", "--allow-principal", f"User:{user}"]
+    words += [word for operation in grant.operations for word in ("--operation", operation)]
+    words += [word for name in grant.names for word in (f"--{grant.resource}", name)]
+    if grant.prefixed:
+        words += ["--resource-pattern-type", "prefixed"]
+    return shlex.join(words)
+
+
+def require(admin: AdminClient, kafka: Kafka, role: Role, sources: Iterable[str]) -> None:
+    """Create what is missing of the role's topics, and see that it may do with them what it will.
+
+    Raises Refused naming every right that is missing, Unreachable where the broker does not say. One that knows no rights allows all.
+    """
+    needed = {_topic(kafka, role, source, kind): (kind, operation) for source in sources for kind, operation in TOPICS[role].items()}
+    lacking: dict[str, list[str]] = {}
+    missing: dict[str, Kind] = {}
+    for name, future in admin.describe_topics(
+        TopicCollection(list(needed)), include_authorized_operations=True, request_timeout=ANSWER_S
+    ).items():
+        kind, operation = needed[name]
+        try:
+            allowed = future.result().authorized_operations
+        except KafkaException as failure:
+            code = failure.args[0].code()
+            if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                missing[name] = kind
+                continue
+            if code != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise Unreachable(f"Kafka at {kafka.bootstrap_servers} does not describe {name}: {failure.args[0].str()}") from None
+            allowed = [AclOperation.UNKNOWN]
+        if allowed and AclOperation[operation.upper()] not in allowed:
+            lacking.setdefault(operation, []).append(name)
+    found = [f"{operation} on {'topic' if len(its) == 1 else 'topics'} {', '.join(sorted(its))}" for operation, its in lacking.items()]
+    group = names.group(kafka, role)
+    if role in OF_GROUPS and _locked(admin, group):
+        found.append(f"Read on group {group}")
+    if found:
+        raise Refused(in_words(kafka, found))
+    names.create_topics(admin, kafka, missing)
+
+
+def _locked(admin: AdminClient, group: str) -> bool:
+    """Whether the group is closed to this user. Asked beforehand, since Faust would wait for ever to be let in."""
+    try:
+        admin.describe_consumer_groups([group], request_timeout=ANSWER_S)[group].result()
+    except KafkaException as failure:
+        return bool(failure.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED)  # what else is wrong with a group passes
+    return False
+
+
+def explained(kafka: Kafka, error: KafkaError, otherwise: TailraceError, *lacking: str) -> TailraceError:
+    """A refusal names the rights that it is about, which the broker does not; any other error is `otherwise`."""
+    return Refused(in_words(kafka, lacking)) if error.code() in _UNAUTHORIZED else otherwise
+
+
+def in_words(kafka: Kafka, lacking: Iterable[str]) -> str:
+    """What to grant: `Read on topic ezcast.raw`."""
+    what = "; ".join(lacking)
+    return (
+        f"Kafka at {kafka.bootstrap_servers} does not let {kafka.sasl_username or 'this client'} do its work: "
+        f"grant {what}, and create what does not exist (`tailrace access kafka` prints the commands)"
+    )

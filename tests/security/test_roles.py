@@ -1,0 +1,82 @@
+"""Each role with exactly the rights that `tailrace access` prints: enough for its work, and missed where one is taken away."""
+
+import pytest
+
+from tailrace import kafka_access
+from tests.helpers import eventually
+from tests.security.stage import SOURCE, Stage
+
+
+def test_the_whole_way_with_no_right_too_many(stage: Stage) -> None:
+    stage.carry()
+    audit = stage.start("audit")
+    assert audit.end() == 0, audit.said
+    retention = stage.start("retention", "--dry-run", "--force-merge")
+    assert retention.end() == 0, retention.said
+    assert "1 index" in retention.said
+
+
+pytestmark = pytest.mark.timeout(600)  # the first test's includes the start of both servers
+
+
+def take(stage: Stage, role: kafka_access.Role, operation: kafka_access.Operation, resource: str, name: str) -> None:
+    """Take one right away."""
+    for grant in stage.grants(role):
+        if grant.resource == resource and operation in grant.operations and name in grant.names:
+            stage.kafka.forbid(stage.user(role), [grant._replace(operations=(operation,), names=(name,))])
+            return
+    raise AssertionError(f"{role} has no such right: {operation} {name}")
+
+
+@pytest.mark.parametrize(
+    ("role", "operation", "kind"),
+    [
+        ("ship", "Write", "raw"),
+        ("ship", "Write", "dead"),
+        ("parse", "Read", "raw"),
+        ("parse", "Write", "events"),
+        ("sessionize", "Read", "events"),
+        ("sessionize", "Write", "sessions"),
+        ("sink", "Read", "enriched"),
+        ("sink", "Write", "dead"),
+    ],
+)
+def test_a_topic_that_may_not_be_used_is_named_at_the_start(
+    stage: Stage, role: kafka_access.Role, operation: kafka_access.Operation, kind: str
+) -> None:
+    take(stage, role, operation, "topic", stage.topic(kind))
+    stage.start(role).refused(stage.user(role), f"{operation} on topic {stage.topic(kind)}")
+
+
+def test_a_topic_that_may_not_be_made_is_named(stage: Stage) -> None:
+    take(stage, "ship", "Create", "topic", stage.topic("files"))
+    stage.start("ship").refused(stage.user("ship"), f"grant Create on topic {stage.topic('files')}")
+
+
+@pytest.mark.parametrize("role", ["parse", "sessionize", "sink"])
+def test_a_group_that_may_not_be_joined_is_named(stage: Stage, role: kafka_access.Role) -> None:
+    group = f"{stage.mark}tailrace-{role}"
+    take(stage, role, "Read", "group", group)
+    stage.start(role).refused(stage.user(role), f"Read on group {group}")
+
+
+def test_the_state_of_sessions_that_may_not_be_kept_is_named(stage: Stage) -> None:
+    changelogs = f"{stage.mark}tailrace-sessionize-"
+    for operation in ("Read", "Write", "Create"):
+        take(stage, "sessionize", operation, "topic", changelogs)
+    stage.start("sessionize").refused(f"{changelogs}{SOURCE}-sessions-changelog")
+
+
+def test_a_right_that_is_taken_from_a_running_worker_ends_it(stage: Stage) -> None:
+    parse = stage.start("parse")
+    eventually(lambda: "starts" in parse.said or parse.ended(), "its start")
+    take(stage, "parse", "Write", "topic", stage.topic("events"))
+    assert stage.start("ship", "--once").end() == 0
+    parse.refused(stage.user("parse"), f"Write on topic {stage.topic('events')}")
+
+
+def test_a_right_that_is_taken_from_a_running_sink_ends_it(stage: Stage) -> None:
+    sink = stage.start("sink")
+    eventually(lambda: "writing" in sink.said or sink.ended(), "its partitions")
+    take(stage, "sink", "Read", "topic", stage.topic("enriched"))
+    sink.refused(stage.user("sink"), f"Read on topic {stage.topic('enriched')}")
