@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import click
+from elasticsearch import OrjsonSerializer
 
 from sinks.consume import Sink
 from sinks.fields import Fields
@@ -40,7 +41,7 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float, gener
     admin = kafka.connect(settings.kafka, wait_s)
     settings = generations.resolve(settings, generation)
     fields = Fields(settings.elasticsearch, sources.values())
-    client = search.connect(settings.elasticsearch, wait_s)
+    client = search.connect(settings.elasticsearch, wait_s, serializer=OrjsonSerializer())  # answers are long
     kafka_access.require(admin, settings.kafka, "sink", names)
     fields.install(client)
     with stopped_by_signals() as stop, fields.followed(client, stop):

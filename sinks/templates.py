@@ -110,17 +110,22 @@ def summary_templates(elasticsearch: config.Elasticsearch, sources: Iterable[Sou
     for source in sources:
         for family in source.families:
             alias = f"{elasticsearch.index_prefix}{source.index}-{family}"
-            found[f"{elasticsearch.index_prefix}tailrace-{source.name}-{family}"] = {
+            name = f"{elasticsearch.index_prefix}tailrace-{source.name}-{family}"
+            found[name] = {
                 "index_patterns": [f"{alias}-*"],
                 "priority": PRIORITY + len(alias) + 2,
-                "composed_of": [common_name(elasticsearch)],
+                "composed_of": [common_name(elasticsearch), view_name(name)],
                 "template": {
                     "settings": {"index.hidden": True},
-                    "aliases": {alias: {"is_hidden": True}},
                     "mappings": {"properties": _summary_properties(source, family)},
                 },
             }
     return found
+
+
+def summary_aliases(elasticsearch: config.Elasticsearch, sources: Iterable[Source]) -> dict[str, str]:
+    """The alias of each of the `summary_templates`."""
+    return {name: body["index_patterns"][0].removesuffix("-*") for name, body in summary_templates(elasticsearch, sources).items()}
 
 
 def _summary_properties(source: Source, family: str) -> dict[str, Any]:
@@ -138,6 +143,9 @@ def install(client: Elasticsearch, elasticsearch: config.Elasticsearch, sources:
     common = common_name(elasticsearch)
     try:
         _put(client, f"/_component_template/{common}", "component_templates", "component_template", component(elasticsearch))
+        for name, alias in summary_aliases(elasticsearch, sources).items():
+            if not client.cluster.exists_component_template(name=view_name(name)):  # a switch of generations changes it
+                client.cluster.put_component_template(name=view_name(name), template={"aliases": {alias: {"is_hidden": True}}})
         for name, body in (index_templates(elasticsearch, sources) | summary_templates(elasticsearch, sources)).items():
             _put(client, f"/_index_template/{name}", "index_templates", "index_template", body)
     except AuthorizationException as error:

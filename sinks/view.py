@@ -12,6 +12,7 @@ is taken from the old generation before the alias moves and given to the new one
 once more, so a month that begins in between is missed for a moment at worst, and never seen twice.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -24,15 +25,21 @@ from tailrace import settings as config
 from tailrace.errors import Refused, TailraceError
 from tailrace.generations import FIRST, index_prefix
 
+PERIOD = re.compile(r"\d{4,}\.\d\d|undated")
+"""What follows a stem and a hyphen in an index name."""
+
 
 class Stem(NamedTuple):
-    """What index names begin with, without prefix and generation: `ezcast`."""
+    """What index names begin with, without prefix and generation."""
 
     name: str
+    """`ezcast`, or `ezcast-views`."""
     template: str
     """Name of its index template in the generation."""
-    longer: tuple[str, ...]
-    """Other stems that begin with this one: `log-web` is another than `log`."""
+    alias: str
+    """What users ask."""
+    summary: bool
+    """Of documents that sum up events: hidden in every generation, and so is their alias."""
 
 
 class View:
@@ -82,9 +89,9 @@ class View:
             self._client.indices.delete(index=name, ignore_unavailable=True)
         own = self._of(generation)
         missing_is_fine = self._client.options(ignore_status=404)
-        for template in templates.index_templates(own, self._sources):
-            missing_is_fine.indices.delete_index_template(name=template)
-            missing_is_fine.cluster.delete_component_template(name=templates.view_name(template))
+        for stem in self._stems(generation):
+            missing_is_fine.indices.delete_index_template(name=stem.template)
+            missing_is_fine.cluster.delete_component_template(name=templates.view_name(stem.template))
         missing_is_fine.cluster.delete_component_template(name=templates.common_name(own))
         return len(names)
 
@@ -92,23 +99,23 @@ class View:
         return msgspec.structs.replace(self._elasticsearch, index_prefix=index_prefix(self._elasticsearch, generation))
 
     def _stems(self, generation: str) -> list[Stem]:
-        own = self._of(generation)
-        found = {
-            body["index_patterns"][0].removeprefix(own.index_prefix).removesuffix("-*"): template
-            for template, body in templates.index_templates(own, self._sources).items()
-        }
-        return [Stem(name, template, tuple(other for other in found if other.startswith(f"{name}-"))) for name, template in found.items()]
+        own, prefix = self._of(generation), self._elasticsearch.index_prefix
+        found = []
+        for template, body in templates.index_templates(own, self._sources).items():
+            name = body["index_patterns"][0].removeprefix(own.index_prefix).removesuffix("-*")
+            found.append(Stem(name, template, f"{prefix}{name}-current", summary=False))
+        for template, alias in templates.summary_aliases(own, self._sources).items():
+            name = alias.removeprefix(own.index_prefix)
+            found.append(Stem(name, template, f"{prefix}{name}", summary=True))
+        return found
 
     def _indices_of(self, stem: Stem, prefix: str) -> list[str]:
         """A pattern also finds what an alias leads to, so only names count."""
+        start = f"{prefix}{stem.name}-"
         found = self._client.indices.get(
-            index=f"{prefix}{stem.name}-*", expand_wildcards="all", allow_no_indices=True, ignore_unavailable=True, features="aliases"
+            index=f"{start}*", expand_wildcards="all", allow_no_indices=True, ignore_unavailable=True, features="aliases"
         )
-        others = tuple(f"{prefix}{other}-" for other in stem.longer)
-        return [name for name in found if name.startswith(f"{prefix}{stem.name}-") and not name.startswith(others)]
-
-    def _alias(self, stem: Stem) -> str:
-        return f"{self._elasticsearch.index_prefix}{stem.name}-current"
+        return [name for name in found if name.startswith(start) and PERIOD.fullmatch(name.removeprefix(start))]
 
     def _members(self, alias: str) -> set[str]:
         return set(self._client.options(ignore_status=404).indices.get_alias(name=alias, expand_wildcards="all").body) - {"error", "status"}
@@ -116,7 +123,7 @@ class View:
     def _seen_through_alias(self, generation: str) -> bool:
         prefix = index_prefix(self._elasticsearch, generation)
         return generation != FIRST and any(
-            name.startswith(prefix) for stem in self._stems(generation) for name in self._members(self._alias(stem))
+            name.startswith(prefix) for stem in self._stems(generation) for name in self._members(stem.alias)
         )
 
     def _move(self, generation: str) -> None:
@@ -124,10 +131,10 @@ class View:
         prefix = index_prefix(self._elasticsearch, generation)
         actions: list[Mapping[str, Any]] = []
         for stem in self._stems(generation):
-            alias = self._alias(stem)
+            alias, hidden = stem.alias, {"is_hidden": True} if stem.summary else {}
             own, members = set(self._indices_of(stem, prefix)), self._members(alias)
             actions += ({"remove": {"index": name, "alias": alias}} for name in sorted(members - own))
-            actions += ({"add": {"index": name, "alias": alias}} for name in sorted(own - members))
+            actions += ({"add": {"index": name, "alias": alias, **hidden}} for name in sorted(own - members))
         if actions:
             self._client.indices.update_aliases(actions=actions)
 
@@ -146,7 +153,7 @@ class View:
     def _set_view(self, generation: str, *, seen: bool) -> None:
         """What the generation's indices that are yet to be made take from their template."""
         for stem in self._stems(generation):
-            template: dict[str, Any] = {"aliases": {self._alias(stem): {}}} if seen else {}
-            if generation == FIRST:
+            template: dict[str, Any] = {"aliases": {stem.alias: {"is_hidden": True} if stem.summary else {}}} if seen else {}
+            if generation == FIRST and not stem.summary:
                 template["settings"] = {"index.hidden": True}
             self._client.cluster.put_component_template(name=templates.view_name(stem.template), template=template)
