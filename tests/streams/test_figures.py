@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +12,6 @@ from streams import figures
 from streams.figures import Counts, Figures
 from streams.offsets import Offsets
 from tailrace.metrics import expose
-from tailrace.settings import Settings
 from tests.helpers import eventually, free_address, get
 from tests.streams.cluster import Click, Cluster, lines
 
@@ -58,13 +55,6 @@ def test_what_is_in_flight_is_told_with_its_age() -> None:
     assert "tailrace_stream_oldest_record_seconds 7.0\n" in text
     assert 'tailrace_stream_lag_records{topic="a.raw",partition="0"} 9\n' in text
     assert "tailrace_stream_recovered_records_total 7\n" in text
-
-
-@pytest.fixture
-def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(settings, tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.mark.servers
