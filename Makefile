@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-bench/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint bench soak fire up down clean
@@ -34,6 +35,13 @@ bench: $(INSTALLED) ## Measure the hot loops against their peers
 
 bench-%: $(INSTALLED) ## One of them: bench-ship, bench-stream, bench-sink, bench-e2e, bench-queries, …
 	$(BIN)/python -m benchmarks $* $(ARGS)
+
+bench-stream bench-sink: $(PEERS)
+
+$(PEERS): pyproject.toml
+	$(PYTHON) -m venv $(dir $@)
+	$(dir $@)bin/python -m pip install --quiet --disable-pip-version-check --editable '.[streams,sinks,bench]'
+	@touch $@
 
 soak: $(INSTALLED) ## Traffic for 15 minutes while everything is killed, frozen and restarted at random
 	$(BIN)/python -m tests.soak $(ARGS)

@@ -10,7 +10,15 @@ from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
+from schemas.event import Event
 from schemas.ezcast.catalogue import built_in
+from schemas.localtime import LocalClock
+from schemas.place import Place
+from tailrace.settings import Settings
+from tailrace.sources import load_source
+
+SOURCE = "ezcast"
+ZONE = "Europe/Brussels"
 
 EVENTS_A_DAY = 100_000
 FIRST_DAY = datetime(2016, 2, 1)
@@ -74,3 +82,19 @@ def _lines(random: Random, start: datetime, recording: tuple[str, str, str], val
         if random.random() < 0.1:
             trace(random.choice(("video_seeked", "video_pause", "video_volume_up")), 4)
     return lines
+
+
+def documents(settings: Settings, amount: int) -> Iterator[tuple[Event, int]]:
+    """Parsed events as the pipeline makes them, each with its session."""
+    parse = load_source(settings, SOURCE).parse
+    clocks: dict[str, LocalClock] = {}
+    offset = 0
+    for session, visit in enumerate(visits(amount), start=1):
+        place = Place(file=visit.day, host="ezcast-1", path=f"/var/lib/ezcast/traces/{visit.day}")
+        clock = clocks.setdefault(visit.day, LocalClock(ZONE))
+        for line in visit.lines:
+            (event,) = parse(line.encode(), place, offset, clock)
+            assert isinstance(event, Event), event
+            event.document["session_browser"], event.document["session_os"] = visit.browser, visit.system
+            offset += len(line) + 1
+            yield event, session

@@ -20,16 +20,14 @@ from typing import Any, NamedTuple
 import msgspec
 from elasticsearch import Elasticsearch
 
-from benchmarks import _mariadb, _visits
+from benchmarks import _mariadb
+from benchmarks._visits import SOURCE, ZONE, documents
 from infra.forget import forget
 from reports import index, queries
 from reports.queries import Period
 from reports.statistics import EZCAST, events
 from reports.table import Table
 from schemas.envelope import EventEnvelope
-from schemas.event import Event
-from schemas.localtime import LocalClock
-from schemas.place import Place
 from schemas.source import SourceSettings
 from sinks import templates, writer
 from sinks.bulk import MAX_OPERATIONS, Splicer
@@ -37,8 +35,6 @@ from tailrace import search
 from tailrace.settings import Settings, load
 from tailrace.sources import load_source
 
-SOURCE = "ezcast"
-ZONE = "Europe/Brussels"
 SLOW_S = 20.0
 """A question that takes longer is asked once."""
 
@@ -124,22 +120,6 @@ QUESTIONS = [
         (0, 1, 3),
     ),
 ]
-
-
-def documents(settings: Settings, amount: int) -> Iterator[tuple[Event, int]]:
-    """Parsed events as the pipeline makes them, each with its session."""
-    parse = load_source(settings, SOURCE).parse
-    clocks: dict[str, LocalClock] = {}
-    offset = 0
-    for session, visit in enumerate(_visits.visits(amount), start=1):
-        place = Place(file=visit.day, host="ezcast-1", path=f"/var/lib/ezcast/traces/{visit.day}")
-        clock = clocks.setdefault(visit.day, LocalClock(ZONE))
-        for line in visit.lines:
-            (event,) = parse(line.encode(), place, offset, clock)
-            assert isinstance(event, Event), event
-            event.document["session_browser"], event.document["session_os"] = visit.browser, visit.system
-            offset += len(line) + 1
-            yield event, session
 
 
 def fill(client: Elasticsearch, settings: Settings, rows: Path, amount: int) -> None:

@@ -1,11 +1,12 @@
-"""Kafka to searchable: `tailrace sink` against a bare `_bulk` poster with prebuilt bodies, which is the limit of the server.
+"""Kafka to searchable: `tailrace sink` against a bare `_bulk` poster with prebuilt bodies, which is the limit of the server, and others.
 
-Both write the same documents into indices of the same template; runs are interleaved, medians are compared. CPU seconds are the
-client's alone. The servers are those of the settings; what is made there is deleted.
+All write the same documents under the same ids into an index of the same template; runs are interleaved, medians are compared. CPU
+seconds are the client's alone. Ours reads Avro events and splices the session into the documents; the others read a topic of JSON
+that has it in already, and are timed from the start of their process (ours and the limit from the first read or request). The
+servers are those of the settings; what is made there is deleted.
 """
 
 import argparse
-import json
 import multiprocessing
 import resource
 import statistics
@@ -14,11 +15,19 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import orjson
 from confluent_kafka import KafkaError, Producer, TopicPartition
+from confluent_kafka.cimpl import NewTopic
+from elasticsearch import Elasticsearch, OrjsonSerializer
 
+from benchmarks._shippers import end
+from benchmarks._sinks import Peer, Way, peers, version
+from infra.forget import forget
 from schemas.envelope import EventEnvelope, encode_event
 from schemas.source import Source, SourceSettings
 from sinks import templates, writer
@@ -31,6 +40,9 @@ SOURCE = "bench"
 CLIENTS = 997
 START_MS = 1_475_000_000_000
 LIMIT_CONNECTIONS = 2
+LIMIT_S = 300.0
+OURS = "tailrace sink"
+LIMIT = "limit: two threads posting prebuilt bodies"
 
 
 class Run(NamedTuple):
@@ -78,13 +90,22 @@ def envelope(number: int) -> EventEnvelope:
 
 
 def fill(own: Kafka, documents: int) -> None:
-    kafka.ensure_topics(kafka.connect(own, 5), own, [SOURCE])
-    producer = Producer(kafka.producer_config(own, queue_buffering_max_messages=documents + 1))
+    """The topic of Avro events that ours reads, and one of JSON for the others."""
+    admin = kafka.connect(own, 5)
+    kafka.ensure_topics(admin, own, [SOURCE])
+    admin.create_topics([NewTopic(_json_topic(own), own.partitions, own.replication_factor)])[_json_topic(own)].result(timeout=30)
+    producer = Producer(kafka.producer_config(own, queue_buffering_max_messages=2 * documents + 1, queue_buffering_max_kbytes=2**21 - 1))
     topic = kafka.topic(own, SOURCE, "enriched")
     for number in range(documents):
         event = envelope(number)
         producer.produce(topic, key=event.client, value=encode_event(event))
-    producer.flush(120)
+        document = b'{"id":"%b","sessionId":%d,%b' % (event.id.encode(), event.session or 0, event.document[1:])
+        producer.produce(_json_topic(own), key=event.client, value=document)
+    assert producer.flush(120) == 0, "Kafka does not take the documents"
+
+
+def _json_topic(own: Kafka) -> str:
+    return f"{own.topic_prefix}{SOURCE}.json"
 
 
 class _TimedSink(Sink):
@@ -96,7 +117,7 @@ class _TimedSink(Sink):
 
 
 def run_sink(settings: Settings, documents: int) -> Run:
-    client = search.connect(settings.elasticsearch)
+    client = search.connect(settings.elasticsearch, serializer=OrjsonSerializer())
     stop, settled = threading.Event(), threading.Event()
     sink = _TimedSink(settings, [source()], client)
 
@@ -133,6 +154,37 @@ def run_limit(settings: Settings, documents: int) -> Run:
     return Run(time.perf_counter() - began, _cpu_s() - before)
 
 
+def run_peer(peer: Peer, settings: Settings, documents: int) -> Run:
+    client = search.connect(settings.elasticsearch)
+    index = f"{settings.elasticsearch.index_prefix}{source().index_for(START_MS)}"
+    topic = _json_topic(settings.kafka)
+    way = Way(settings.kafka.bootstrap_servers, topic, f"{topic}-{uuid.uuid4().hex}", settings.elasticsearch.url, index)
+    with TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        process = peer.start(way, Path(folder))
+        try:
+            _await(lambda: _indexed(client, index) >= documents, peer.name)
+            client.indices.refresh(index=index)
+            seconds = time.perf_counter() - began
+        finally:
+            spent = end(process)
+    return Run(seconds, spent.cpu_s)
+
+
+def _await(done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not done():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{what} did not write everything within {LIMIT_S:.0f} s")
+        time.sleep(0.1)
+
+
+def _indexed(client: Elasticsearch, index: str) -> int:
+    """Documents that were written, searchable or not."""
+    found = client.options(ignore_status=404).indices.stats(index=index, metric="indexing")
+    return found.get("_all", {}).get("primaries", {}).get("indexing", {}).get("index_total", 0)
+
+
 def _cpu_s() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
@@ -156,23 +208,38 @@ def main(argv: list[str] | None = None) -> None:
         elasticsearch=_named(configured.elasticsearch, index_prefix=mark, refresh_interval="30s"),
     )
     client = search.connect(settings.elasticsearch, 5)
-    runs: dict[str, list[Run]] = {"limit": [], "sink": []}
+    programs: dict[str, Callable[[], Run]] = {
+        LIMIT: partial(_in_process, run_limit, settings, options.documents),
+        OURS: partial(_in_process, run_sink, settings, options.documents),
+    }
+    for peer in peers():
+        if peer.missing is None:
+            programs[peer.name + version(peer)] = partial(run_peer, peer, settings, options.documents)
+        else:
+            print(f"{peer.name} is left out: {peer.missing}")
+    runs: dict[str, list[Run]] = {name: [] for name in programs}
     try:
         templates.install(client, settings.elasticsearch, [source()])
         fill(settings.kafka, options.documents)
-        for _ in range(options.runs):
-            for name, measure in (("limit", run_limit), ("sink", run_sink)):
-                runs[name].append(_in_process(measure, settings, options.documents))
+        for number in range(options.runs):
+            for name, measure in programs.items():
+                run = measure()
+                runs[name].append(run)
+                print(f"{number + 1}. {name}: {options.documents / run.seconds:,.0f} documents/s", flush=True)
                 _check_and_clear(settings, options.documents)
     finally:
-        _tidy(settings)
-    limit_s = statistics.median(run.seconds for run in runs["limit"])
-    print("| program | documents/s | x limit | CPU s/M |\n|---|---|---|---|")
+        forget(settings)
+    print(f"\n{options.documents:,} documents, medians of {options.runs} runs\n\n{_table(runs, options.documents)}")
+
+
+def _table(runs: dict[str, list[Run]], documents: int) -> str:
+    limit_s = statistics.median(run.seconds for run in runs[LIMIT])
+    rows = ["| program | documents/s | x limit | CPU s/M |", "|---|---|---|---|"]
     for name, its in runs.items():
         seconds = statistics.median(run.seconds for run in its)
-        cpu = statistics.median(run.cpu_s for run in its) / options.documents * 1e6
-        print(f"| {name} | {options.documents / seconds:,.0f} | {limit_s / seconds:.2f} | {cpu:.2f} |")
-    print(json.dumps({name: [run._asdict() for run in its] for name, its in runs.items()}))
+        cpu_s = statistics.median(run.cpu_s for run in its) / documents * 1e6
+        rows.append(f"| {name} | {documents / seconds:,.0f} | {limit_s / seconds:.2f} | {cpu_s:.2f} |")
+    return "\n".join(rows)
 
 
 def _named(struct: Any, **changes: str) -> Any:
@@ -192,19 +259,6 @@ def _check_and_clear(settings: Settings, documents: int) -> None:
         error = future.exception(timeout=30)
         if error is not None and error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
             raise error
-
-
-def _tidy(settings: Settings) -> None:
-    client = search.connect(settings.elasticsearch)
-    own = settings.elasticsearch
-    for index in client.indices.get(index=f"{own.index_prefix}*"):
-        client.indices.delete(index=index)
-    for name in templates.index_templates(own, [source()]):
-        client.indices.delete_index_template(name=name)
-    client.cluster.delete_component_template(name=templates.common_name(own))
-    admin = kafka.connect(settings.kafka)
-    for future in admin.delete_topics([kafka.topic(settings.kafka, SOURCE, kind) for kind in kafka.KINDS]).values():
-        future.result(timeout=30)
 
 
 if __name__ == "__main__":

@@ -1,57 +1,79 @@
-"""Raw lines to sessions: the two workers, and the parse of a stock Faust app that does the same work per record.
+"""Raw lines to sessions: each stage of the workers, against stock Faust and quixstreams with the same work per record.
 
-Each run is a worker in a process of its own that starts at the first record of a filled topic. The rate is that between the
-first tenth of its output and the last record, so that starting costs nothing; CPU seconds are the whole process's. Runs are
-interleaved, medians are compared. The Kafka is that of the settings; what is made there is deleted.
+Each run is a worker in a process of its own that starts at the first record of a filled topic. Rate and CPU seconds are those
+between the first tenth of what it is to read and the last of it, so that starting costs nothing. Runs are interleaved, medians are
+compared. Stock Faust is so much slower that it is given a tenth of the events. The Kafka is that of the settings; what is
+made there is deleted.
+
+quixstreams needs an older confluent-kafka than Tailrace, so it has an environment of its own, which `make bench-stream` makes;
+without it the benchmark says so and goes on.
 """
 
 import argparse
-import multiprocessing
+import json
 import os
 import random
-import resource
 import signal
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
-import faust
 import msgspec
-import orjson
-import uvloop
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from schemas.envelope import EventEnvelope, encode_event
-from schemas.event import Event
-from schemas.localtime import LocalClock
-from schemas.place import Place, key_prefix, split_key
-from streams import worker
-from streams.enrich import Enricher
-from streams.parse import build as build_parse
-from streams.sessionize import build as build_sessionize
+from benchmarks._workers import OUT
+from demo import dataone
+from schemas.place import Place, key_prefix
 from tailrace import kafka
 from tailrace.settings import Settings, load
-from tailrace.sources import load_source
 
-SOURCE = "ezcast"
 CLIENTS = 2_000
 FILES = 8
 STALLED_S = 120.0
+PEERS = Path(".venv-bench/bin/python")
+
+
+class Stage(NamedTuple):
+    name: str
+    stage: str
+    source: str
+
+
+STAGES = (
+    Stage("EZCast: parse", "parse", "ezcast"),
+    Stage("EZCast: sessionize", "sessionize", "ezcast"),
+    Stage("DataONE: parse and enrich", "parse", "dataone"),
+)
+
+
+class Program(NamedTuple):
+    name: str
+    command: str
+    python: str
+    share: float
+    """Of the events that it is given."""
 
 
 class Run(NamedTuple):
     rate: float
     """Events a second."""
     cpu_s: float
-    """CPU seconds per million events, of the worker's process, its start included."""
+    """CPU seconds per million events, of the worker's process."""
 
 
-def lines(count: int) -> Iterator[tuple[bytes, bytes, int]]:
-    """(key, value, partition) of EZCast lines of some 110 bytes, of a busy week."""
+Lines = Iterator[tuple[bytes, bytes, int]]
+"""(key, value, partition)"""
+
+
+def ezcast_lines(count: int) -> Lines:
+    """EZCast lines of some 110 bytes, of a busy week."""
     draw = random.Random(1)
     prefixes = [key_prefix(Place(f"{file:016x}", "bench", f"/traces/{file}.trace")) for file in range(FILES)]
     offsets = [0] * FILES
@@ -67,138 +89,147 @@ def lines(count: int) -> Iterator[tuple[bytes, bytes, int]]:
         offsets[file] += len(line) + 1
 
 
-def stock(settings: Settings) -> None:
-    """Faust as its guide teaches it, with its fastest settings: parse, enrich and encode record by record."""
-    source = load_source(settings, SOURCE)
-    enricher = Enricher(source)
-    app = faust.App(
-        kafka.group(settings.kafka, "stock"),
-        broker=f"kafka://{settings.kafka.bootstrap_servers}",
-        datadir=settings.state_dir,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        web_enabled=False,
-        consumer_auto_offset_reset="earliest",
-        stream_buffer_maxsize=131_072,
-        producer_linger=0.05,
-        producer_max_batch_size=262_144,
-        producer_compression_type="lz4",
-    )
-    raw = app.topic(kafka.topic(settings.kafka, SOURCE, "raw"), key_serializer="raw", value_serializer="raw")
-    events = app.topic(kafka.topic(settings.kafka, SOURCE, "events"), key_serializer="raw", value_serializer="raw")
-    clocks: dict[str, LocalClock] = {}
-
-    @app.agent(raw)  # type: ignore[untyped-decorator, unused-ignore]
-    async def parse(stream: Any) -> None:
-        async for key, value in stream.items():
-            place, offset = split_key(key)
-            clock = clocks.setdefault(place.file, LocalClock("Europe/Brussels"))
-            for item in source.parse(value, place, offset, clock):
-                assert isinstance(item, Event)
-                event = enricher.enrich(item)
-                envelope = EventEnvelope(event.id, event.time, event.client, event.kind, None, False, orjson.dumps(event.document))
-                events.send_soon(key=(event.client or event.id).encode(), value=encode_event(envelope))
-
-    async def run() -> None:
-        await app.start()
-        await app.wait_until_stopped()
-
-    uvloop.run(run())
+def dataone_lines(count: int) -> Lines:
+    """The lines of the demo's day of DataONE, again and again under new ids; some 700 bytes each."""
+    day = [json.loads(line.data) for line in dataone.day(1) if line.events and not line.repeats]
+    prefix = key_prefix(Place("0123456789abcdef0123", "bench", "/var/log/dataone/d1logagg.log"))
+    offset = 0
+    for number in range(count):
+        record = day[number % len(day)]
+        record["id"] = f"{record['nodeId']}.{number}"
+        line = msgspec.json.encode(record)
+        yield prefix + b"%d" % offset, line, number
+        offset += len(line) + 1
 
 
-def parse(settings: Settings) -> None:
-    worker.run(settings, lambda: build_parse(settings, [load_source(settings, SOURCE)]))
+LINES: dict[str, Callable[[int], Lines]] = {"ezcast": ezcast_lines, "dataone": dataone_lines}
 
 
-def sessionize(settings: Settings) -> None:
-    worker.run(settings, lambda: build_sessionize(settings, [load_source(settings, SOURCE)]))
+def programs() -> list[Program]:
+    own = sys.executable
+    found = [Program("tailrace", "tailrace", own, 1.0), Program("stock Faust", "faust", own, 0.1)]
+    if PEERS.exists():
+        found.append(Program("quixstreams", "quixstreams", str(PEERS.absolute()), 0.5))
+    else:
+        print(f"quixstreams is left out: there is no {PEERS}; `make bench-stream` makes it\n")
+    return found
 
 
 class Bench:
-    """The topics of one benchmark."""
+    """The topics of one round."""
 
     def __init__(self, settings: Settings, count: int) -> None:
         self.settings, self.count = settings, count
         self.admin = kafka.connect(settings.kafka, 10)
-        kafka.ensure_topics(self.admin, settings.kafka, [SOURCE])
+        kafka.ensure_topics(self.admin, settings.kafka, LINES)
         self._consumer = Consumer(kafka.client_config(settings.kafka, group_id=f"{settings.kafka.topic_prefix}bench"))
-        producer = Producer(kafka.producer_config(settings.kafka, queue_buffering_max_messages=1_000_000))
-        raw = kafka.topic(settings.kafka, SOURCE, "raw")
-        for key, value, file in lines(count):
-            while True:
-                with suppress(BufferError):
-                    producer.produce(raw, value, key, file % settings.kafka.partitions)
-                    break
-                producer.poll(0.1)
+        producer = Producer(kafka.producer_config(settings.kafka))
+        for source, lines in LINES.items():
+            for key, value, file in lines(count):
+                while True:
+                    with suppress(BufferError):
+                        producer.produce(kafka.topic(settings.kafka, source, "raw"), value, key, file % settings.kafka.partitions)
+                        break
+                    producer.poll(0.1)
         producer.flush()
 
     def close(self) -> None:
         self._consumer.close()
         prefix = self.settings.kafka.topic_prefix
-        for future in self.admin.delete_topics([name for name in self.admin.list_topics().topics if name.startswith(prefix)]).values():
+        for future in self.admin.delete_topics([name for name in self.admin.list_topics().topics if prefix in name]).values():
             future.result()
 
-    def run(self, role: Callable[[Settings], None], out: kafka.Kind) -> Run:
-        """One worker, of a group that has not read yet, from the start to its `count`th output."""
-        before, cpu_before = self._outputs(out), _children_cpu_s()
-        process = multiprocessing.get_context("spawn").Process(target=role, args=(self.settings,))
-        process.start()
+    def run(self, program: Program, stage: Stage) -> Run:
+        """One worker, of a group that has not read yet, from its start until it has written what it is to read."""
+        count = int(self.count * program.share)
+        topic = kafka.topic(self.settings.kafka, stage.source, OUT[stage.stage])
+        before = self._written(topic)
+        command = [program.python, "-m", "benchmarks._workers", program.command, stage.stage, stage.source]
+        process = subprocess.Popen(command, env=self._environment())
         try:
-            first, started = self._reach(out, before + self.count // 10)
-            last, ended = self._reach(out, before + self.count)
+            first, started, cpu_before = self._reach(topic, before + count // 10, process)
+            last, ended, cpu_after = self._reach(topic, before + count, process)
         finally:
-            if process.pid is not None:
-                os.kill(process.pid, signal.SIGTERM if role is not stock else signal.SIGKILL)
-            process.join()
-        return Run((last - first) / (ended - started), (_children_cpu_s() - cpu_before) / self.count * 1e6)
+            process.send_signal(signal.SIGTERM if program.command == "tailrace" else signal.SIGKILL)
+            process.wait()
+        return Run((last - first) / (ended - started), (cpu_after - cpu_before) / (last - first) * 1e6)
 
-    def _outputs(self, kind: kafka.Kind) -> int:
-        topic = kafka.topic(self.settings.kafka, SOURCE, kind)
-        return sum(
-            self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
-            for partition in range(self.settings.kafka.partitions)
-        )
+    def _environment(self) -> dict[str, str]:
+        own = self.settings.kafka
+        return {
+            **os.environ,
+            "TAILRACE_KAFKA_BOOTSTRAP_SERVERS": own.bootstrap_servers,
+            "TAILRACE_KAFKA_TOPIC_PREFIX": own.topic_prefix,
+            "TAILRACE_CONFIG": str(Path(self.settings.state_dir) / "tailrace.toml"),
+        }
 
-    def _reach(self, kind: kafka.Kind, target: int) -> tuple[int, float]:
+    def _written(self, topic: str) -> int:
+        partitions = range(self.settings.kafka.partitions)
+        return sum(self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1] for partition in partitions)
+
+    def _reach(self, topic: str, target: int, process: "subprocess.Popen[bytes]") -> tuple[int, float, float]:
+        """How much is written when the target is reached, when that was, and the CPU seconds of the process by then."""
         latest, moved = 0, time.monotonic()
-        while (now := self._outputs(kind)) < target:
+        while (now := self._written(topic)) < target:
             if now != latest:
                 latest, moved = now, time.monotonic()
-            if time.monotonic() - moved > STALLED_S:
-                raise SystemExit(f"no output for {STALLED_S:.0f} s")
+            if time.monotonic() - moved > STALLED_S or process.poll() is not None:
+                raise SystemExit(f"{process.args} wrote {now:,} of {target:,} records and then nothing more")
             time.sleep(0.05)
-        return now, time.monotonic()
+        return now, time.monotonic(), _cpu_s(process.pid)
 
 
-def _children_cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def configuration(folder: Path) -> str:
+    """With the demo's lists for DataONE."""
+    for name, text in dataone.lists().items():
+        (folder / name).write_text(text)
+    return f"""
+state_dir = "{folder}"
+[sources.ezcast]
+[sources.dataone]
+own_networks = "{folder}/dataone_ips.txt"
+robot_networks = "{folder}/robot_ips.txt"
+machine_user_agents = "{folder}/machine_user_agents.txt"
+robot_user_agents = "{folder}/robot_user_agents.txt"
+admin_subjects = "{folder}/admin_subjects.txt"
+"""
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks stream", description=__doc__)
-    parser.add_argument("--events", type=int, default=300_000)
+    parser.add_argument("--events", type=int, default=300_000, help="of each source")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(argv)
-    variants: dict[str, tuple[Callable[[Settings], None], kafka.Kind]] = {
-        "parse, stock Faust": (stock, "events"),
-        "parse": (parse, "events"),
-        "sessionize": (sessionize, "enriched"),
-    }
-    runs: dict[str, list[Run]] = {name: [] for name in variants}
-    for _ in range(options.rounds):
+    found = programs()
+    runs: dict[tuple[Stage, Program], list[Run]] = {(stage, program): [] for stage in STAGES for program in found}
+    for number in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder:
             settings = load()
+            (Path(folder) / "tailrace.toml").write_text(configuration(Path(folder)))
             own = msgspec.structs.replace(settings.kafka, topic_prefix=f"streams-bench-{uuid.uuid4().hex[:8]}-")
             bench = Bench(msgspec.structs.replace(settings, kafka=own, state_dir=folder), options.events)
             try:
-                for name, (role, out) in variants.items():
-                    runs[name].append(bench.run(role, out))
+                for stage, program in runs:
+                    run = bench.run(program, stage)
+                    runs[stage, program].append(run)
+                    print(
+                        f"round {number + 1}: {stage.name}, {program.name}: {run.rate:,.0f} events/s, {run.cpu_s:.1f} CPU s/M", flush=True
+                    )
             finally:
                 bench.close()
-    base = statistics.median(run.rate for run in runs["parse, stock Faust"])
-    print(f"{options.events:,} EZCast lines, medians of {options.rounds} rounds\n")
-    print("| worker | events/s | x stock | CPU s per million |\n|---|---|---|---|")
-    for name, found in runs.items():
-        rate = statistics.median(run.rate for run in found)
-        print(f"| {name} | {rate:,.0f} | {rate / base:.1f} | {statistics.median(run.cpu_s for run in found):.1f} |")
+    print(f"\n{options.events:,} events of each source, medians of {options.rounds} rounds\n\n{table(runs)}")
+
+
+def table(runs: dict[tuple[Stage, Program], list[Run]]) -> str:
+    rows = ["| stage | program | events/s | tailrace is x times | CPU s/M |", "|---|---|---|---|---|"]
+    for (stage, program), its in runs.items():
+        ours = statistics.median(run.rate for at, them in runs.items() if at[0] is stage and at[1].command == "tailrace" for run in them)
+        rate = statistics.median(run.rate for run in its)
+        cpu_s = statistics.median(run.cpu_s for run in its)
+        rows.append(f"| {stage.name} | {program.name} | {rate:,.0f} | {ours / rate:.1f} | {cpu_s:.1f} |")
+    return "\n".join(rows)

@@ -5,7 +5,8 @@ from confluent_kafka import KafkaError, KafkaException
 from tailrace import kafka, search
 from tailrace.settings import Elasticsearch, Kafka, Settings
 
-_GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND)
+_TOLERATED = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NON_EMPTY_GROUP)
+"""Gone already; or a group whose members were killed, which Kafka itself forgets when it has been empty for a week."""
 PATIENCE_S = 20.0
 
 
@@ -32,7 +33,7 @@ def _forget_topics(own: Kafka) -> None:
         try:
             future.result(timeout=PATIENCE_S)
         except KafkaException as error:
-            if error.args[0].code() not in _GONE:
+            if error.args[0].code() not in _TOLERATED:
                 raise
 
 

@@ -61,20 +61,19 @@ class Opener:
             tailed.reader.close()
 
     def _make_room(self) -> bool:
-        """In place of the file that has been at its end for longest; else of one that is not being read yet."""
+        """In place of files that have been at their end for longest, a few at a time; else of one that is not being read yet."""
         if len(self._opened) >= self._limit:
             self._opened = {tailed: None for tailed in self._opened if tailed.reader.is_open}
         if len(self._opened) < self._limit:
             return True
         idle = [tailed for tailed in self._opened if _is_idle(tailed)]
-        idle = idle or [tailed for tailed in self._opened if self._waits(tailed) and not tailed.gone]
-        if idle:
-            longest = min(idle, key=lambda tailed: tailed.grown_s)
-            longest.reader.close()
-            del self._opened[longest]
+        idle = idle or [tailed for tailed in self._opened if self._waits(tailed) and not tailed.gone][:1]
+        for tailed in sorted(idle, key=lambda tailed: tailed.grown_s)[: max(1, self._limit // 4)]:
+            tailed.reader.close()
+            del self._opened[tailed]
         return bool(idle)
 
 
 def _is_idle(tailed: TailedFile) -> bool:
     """Whether nothing is lost by closing it: what is deleted or renamed away is to be read from the descriptor."""
-    return tailed.reader.at_end and not tailed.gone and not tailed.reader.waits
+    return tailed.reader.is_short and not tailed.gone and not tailed.reader.waits

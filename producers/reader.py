@@ -107,6 +107,8 @@ class Reader:
         self._signed_length = 0
         self.ends_early = False
         """The file is compressed and stopped before its end when it was read last."""
+        self.is_short = False
+        """The last `read` came to where the file ended."""
         self.at_end = False
         """The last `read` found nothing new."""
 
@@ -199,6 +201,7 @@ class Reader:
         is_behind = content.ends_early and len(data) < len(marker)
         if not is_behind and not data.startswith(marker or self._ahead[:limit]):
             raise Replaced
+        self.is_short = len(data) < limit + len(marker)
         self.at_end = len(data) <= len(marker)
         if self.at_end:
             is_due = self.waits and now_s - self._grown_s >= self._timeout_s

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from schemas.envelope import EventEnvelope, Patch, Summary
+from schemas.envelope import EventEnvelope, Patch, Summary, decode, indexed_event
 from schemas.source import Source
 
 MAX_OPERATIONS = 5_000
@@ -17,6 +17,9 @@ MAX_BYTES = 5 * 1024 * 1024
 
 MAX_ID_BYTES = 512
 """Elasticsearch's own limit; one longer id would make it refuse the whole request."""
+
+PATCH = b'{"update"'
+"""How the operation of a patch begins."""
 
 DAY_MS = 86_400_000
 RETRY_ON_CONFLICT = 3
@@ -65,25 +68,36 @@ class Splicer:
         self._index_prefix = index_prefix
         self._heads: dict[int | None, tuple[bytes, bytes, bytes]] = {}
 
+    def splice(self, value: bytes) -> bytes:
+        """The operation of a record's value.
+
+        Raises ValueError for a value that is nothing to index, and what `operation` raises.
+        """
+        event = indexed_event(value)
+        if event is not None:
+            return self._event(*event)
+        envelope = decode(value)
+        if not isinstance(envelope, EventEnvelope | Patch | Summary):
+            raise ValueError(f"a {type(envelope).__name__} is nothing to index")
+        return self.operation(envelope)
+
     def operation(self, envelope: EventEnvelope | Patch | Summary) -> bytes:
         """The two lines of an event (`index`, or `create` where it may only fill a gap), of a patch (`update`) or of a summary
         (`index`, or `delete`, which is one line).
 
         Raises Unusable for an id that Elasticsearch cannot hold and a time that no calendar has.
         """
-        if type(envelope) is Summary:
+        if isinstance(envelope, EventEnvelope):
+            return self._event(envelope.id, envelope.time, envelope.session, envelope.late, envelope.document, envelope.version)
+        if isinstance(envelope, Summary):
             return self._summary(envelope)
-        time = envelope.time
-        day = None if time is None else time // DAY_MS
-        index, create, update = self._heads.get(day) or self._new_heads(day, time)
-        document_id = orjson.dumps(envelope.id)
-        if len(document_id) > MAX_ID_BYTES or len(document_id) == 2:
-            _check_id(envelope.id)
-        if type(envelope) is Patch:
-            fields = b"}" if envelope.fields is None else b"," + envelope.fields[1:]
-            head = b"%b%b" % (update, document_id)
-            return b'%b,"retry_on_conflict":%d}}\n{"doc":{"sessionId":%d%b}\n' % (head, RETRY_ON_CONFLICT, envelope.session, fields)
-        _, _, _, _, session, late, document, version, _ = envelope  # type: ignore[misc]
+        head = b"%b%b" % (self._heads_of(envelope.time)[2], _json_id(envelope.id))
+        fields = b"}" if envelope.fields is None else b"," + envelope.fields[1:]
+        return b'%b,"retry_on_conflict":%d}}\n{"doc":{"sessionId":%d%b}\n' % (head, RETRY_ON_CONFLICT, envelope.session, fields)
+
+    def _event(self, identity: str, time: int | None, session: int | None, late: bool, document: bytes, version: int | None) -> bytes:
+        index, create, _ = self._heads_of(time)
+        document_id = _json_id(identity)
         if b"\n" in document:  # in JSON it can only be white space between tokens, but it would end the operation
             document = document.replace(b"\n", b" ")
         head = create if late else index
@@ -100,6 +114,10 @@ class Splicer:
         head = b'{"%b":{"_index":%b,"_id":%b}}\n' % (verb, name, orjson.dumps(summary.id))
         return head if summary.document is None else head + summary.document + b"\n"
 
+    def _heads_of(self, time: int | None) -> tuple[bytes, bytes, bytes]:
+        day = None if time is None else time // DAY_MS
+        return self._heads.get(day) or self._new_heads(day, time)
+
     def _new_heads(self, day: int | None, time: int | None) -> tuple[bytes, bytes, bytes]:
         """The three action lines up to the id. A UTC day has one index, so the name is made once a day and not once a record."""
         name = orjson.dumps(self._index_prefix + _index(self._source, time))
@@ -115,12 +133,16 @@ def _index(source: Source, time: int | None, family: str | None = None) -> str:
         raise Unusable("implausible_time", f"{time} ms since 1970 is no date: {error}") from None
 
 
-def _check_id(document_id: str) -> None:
+def _json_id(document_id: str) -> bytes:
+    written = orjson.dumps(document_id)
+    if 2 < len(written) <= MAX_ID_BYTES:
+        return written
     length = len(document_id.encode())
     if not length:
         raise Unusable("illegal_id", "the event's id is empty")
     if length > MAX_ID_BYTES:
         raise Unusable("illegal_id", f"the event's id has {length} bytes; Elasticsearch takes {MAX_ID_BYTES}: {document_id[:80]}…")
+    return written
 
 
 class Batch:
@@ -139,7 +161,3 @@ class Batch:
 
     def __bool__(self) -> bool:
         return bool(self.positions)
-
-    @property
-    def full(self) -> bool:
-        return self.size >= MAX_BYTES or len(self.operations) >= MAX_OPERATIONS or len(self.unusable) >= MAX_OPERATIONS

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import click
+from elasticsearch import OrjsonSerializer
 
 from sinks.consume import Sink
 from sinks.fields import Fields
@@ -38,7 +39,7 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float) -> No
     sources = load_sources(settings, settings.sources)  # all: sources that share an index share a template
     fields = Fields(settings.elasticsearch, sources.values())
     admin = kafka.connect(settings.kafka, wait_s)
-    client = search.connect(settings.elasticsearch, wait_s)
+    client = search.connect(settings.elasticsearch, wait_s, serializer=OrjsonSerializer())  # answers are long
     kafka_access.require(admin, settings.kafka, "sink", names)
     fields.install(client)
     with stopped_by_signals() as stop, fields.followed(client, stop):

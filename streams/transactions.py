@@ -26,7 +26,8 @@ QUEUE_RECORDS = 100_000
 """In librdkafka's queue; beyond it the transaction waits for acknowledgements."""
 POLL_S = 0.1
 
-_FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+_FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError._FATAL}
+"""`_FATAL` stands for one of the others that has been met before."""
 
 
 class Fenced(TailraceError):

@@ -15,18 +15,14 @@ import msgspec
 from schemas.source import Source, SourceSettings
 from tailrace.errors import ConfigError
 from tailrace.options import pass_settings
-from tailrace.settings import Settings, find_file, hash_key, origins, seconds, secret
+from tailrace.settings import HIDDEN, SECRETS, Settings, find_file, hash_key, origins, seconds, secret
 from tailrace.sources import load_source, watch_actions
-
-SECRETS = {("kafka", "sasl_password"), ("elasticsearch", "password"), ("elasticsearch", "api_key")}
-HIDDEN = "********"
 
 _LISTS = ("own_networks", "robot_networks", "machine_user_agents", "robot_user_agents", "admin_subjects")
 _DATABASES = ("geoip_city", "geoip_asn")
 _FILES = (*_LISTS, *_DATABASES)
 _GLOB = re.compile(r"[*?\[]")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@]*@")
 
 
 class Finding(NamedTuple):
@@ -184,11 +180,9 @@ def _unreadable(path: str | None, key: str) -> Iterator[Finding]:
 
 
 def hide_secrets(effective: dict[str, Any]) -> dict[str, Any]:
-    """The settings with passwords and keys covered, also those that stand in the URL of Elasticsearch."""
-    for section, key in SECRETS:
-        if effective[section][key] is not None:
-            effective[section][key] = HIDDEN
-    effective["elasticsearch"]["url"] = _CREDENTIALS_IN_URL.sub(f"{HIDDEN}@", effective["elasticsearch"]["url"])
+    """The settings with passwords and keys covered."""
+    for section in (effective["kafka"], effective["elasticsearch"]):
+        section.update({key: HIDDEN for key in SECRETS & section.keys() if section[key] is not None})
     return effective
 
 

@@ -5,6 +5,7 @@ hundred lines of text, for which no library is needed on a producer's host.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Literal, NamedTuple
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -78,15 +79,15 @@ def expose(samples: Iterable[Sample]) -> str:
     for sample in samples:
         by_metric.setdefault(sample.metric, []).append(sample)
     lines: list[str] = []
+    labels = cache(_labels)  # those of a file are written four times
     for metric, found in by_metric.items():
         lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
-        lines += (f"{metric.name}{_labels(sample)} {+sample.value!r}" for sample in found)
+        lines += (f"{metric.name}{labels(metric.labels, sample.labels)} {+sample.value!r}" for sample in found)
     return "\n".join([*lines, ""])
 
 
-def _labels(sample: Sample) -> str:
-    pairs = zip(sample.metric.labels, sample.labels, strict=True)
-    inner = ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs)
+def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    inner = ",".join(f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True))
     return f"{{{inner}}}" if inner else ""
 
 

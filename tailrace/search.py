@@ -22,16 +22,17 @@ def client(elasticsearch: config.Elasticsearch, **extra: object) -> Elasticsearc
         options["basic_auth"] = (elasticsearch.username, password or "")
     if elasticsearch.ca_certs:
         options["ca_certs"] = config.certificates(elasticsearch.ca_certs, "elasticsearch.ca_certs")
-    return Elasticsearch(elasticsearch.url, **options)  # type: ignore[arg-type]
+    nodes = [url.strip() for url in elasticsearch.url.split(",")]
+    return Elasticsearch(nodes, **options)  # type: ignore[arg-type]
 
 
-def connect(elasticsearch: config.Elasticsearch, wait_s: float = 0.0) -> Elasticsearch:
-    """A client of a server that has answered a request.
+def connect(elasticsearch: config.Elasticsearch, wait_s: float = 0.0, **extra: object) -> Elasticsearch:
+    """A client of a server that has answered a request; `extra` options are Elasticsearch's own.
 
     Raises Refused for a wrong password or key, a missing privilege and a certificate that is not trusted, Unreachable
     where nothing answers within `wait_s` seconds (at least one try).
     """
-    found = client(elasticsearch)
+    found = client(elasticsearch, **extra)
     deadline = time.monotonic() + wait_s
     said = False
     while True:

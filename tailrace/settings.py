@@ -28,6 +28,17 @@ OTHER_VARIABLES = {HASH_KEY, "TAILRACE_CONFIG", "TAILRACE_LOG_LEVEL", "TAILRACE_
 """Variables of our prefix that are no keys."""
 
 
+SECRETS = frozenset({"sasl_password", "password", "api_key"})
+"""Keys that are shown to nobody."""
+HIDDEN = "********"
+
+
+def _covered(section: msgspec.Struct) -> str:
+    """Its `repr` without its secrets: a traceback or a log may hold it."""
+    shown = {key: HIDDEN if key in SECRETS and value else value for key, value in msgspec.structs.asdict(section).items()}
+    return f"{type(section).__name__}({', '.join(f'{key}={value!r}' for key, value in shown.items())})"
+
+
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -50,6 +61,8 @@ class Kafka(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """Better in TAILRACE_KAFKA_SASL_PASSWORD, or in the file that `sasl_password_file` names."""
     sasl_password_file: str | None = None
     ssl_ca_location: str | None = None
+
+    __repr__ = _covered
 
 
 class Ship(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -81,6 +94,7 @@ class Stream(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 
 class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     url: str = "http://127.0.0.1:9200"
+    """Of one node or, separated by commas, of several nodes of one cluster: one that does not answer is left out for a while."""
     index_prefix: str = ""
     username: str | None = None
     password: str | None = None
@@ -94,6 +108,8 @@ class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     refresh_interval: str = "1s"
     ilm_policy: str | None = None
     """A policy of Elasticsearch's index lifecycle management for indices made from now on; `tailrace retention` needs none."""
+
+    __repr__ = _covered
 
 
 def _built_in_sources() -> dict[str, SourceSettings]:
@@ -149,7 +165,13 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     _override(raw, environ, {*(raw.get("sources") or Settings().sources)})
     for name, block in raw.get("sources", {}).items():
         _convert(block, SourceSettings, where, f"sources.{name}.")  # by itself, so that the message names the source
-    return _convert(raw, Settings, where)
+    found = _convert(raw, Settings, where)
+    if "@" in found.elasticsearch.url:  # it would be told in every message about the server
+        raise ConfigError(
+            f"{where}: elasticsearch.url holds a user or password: write them to elasticsearch.username and "
+            "TAILRACE_ELASTICSEARCH_PASSWORD (or elasticsearch.password_file) instead"
+        )
+    return found
 
 
 Shape = TypeVar("Shape")

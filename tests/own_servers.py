@@ -3,6 +3,7 @@
 import os
 import signal
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 
 from infra import account, download, elasticsearch, java, kafka, ports, processes
@@ -31,8 +32,14 @@ class OwnServer(ABC):
 
     def start(self) -> None:
         """And wait until it answers."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
         self._process = self._start()
-        eventually(self.answers, f"{self._process.name} answers", START_S)
+
+    def wait(self) -> None:
+        eventually(self.answers, f"{type(self).__name__} answers", START_S)
 
     def signal(self, number: int) -> None:
         """To the server and whatever it has started."""
@@ -68,14 +75,31 @@ class OwnKafka(OwnServer):
 
 
 class OwnElasticsearch(OwnServer):
-    def __init__(self, folder: Path, heap: str = "512m") -> None:
+    def __init__(
+        self, folder: Path, heap: str = "512m", transport_port: int | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(folder)
-        port, transport_port = ports.free(2)
+        port, free = ports.free(2)
         self.url = f"http://{ports.HOST}:{port}"
-        self._node = elasticsearch.Node(port=port, transport_port=transport_port, heap=heap)
+        self._node = elasticsearch.Node(port=port, transport_port=transport_port or free, heap=heap, settings=settings or {})
 
     def _start(self) -> Process:
         return elasticsearch.start(self._node, self._programs.elasticsearch, self._jdk, self._folder, self._account, tied=True)
 
     def answers(self) -> bool:
         return elasticsearch.answers(self.url)
+
+
+def elasticsearch_cluster(folder: Path, size: int) -> list[OwnElasticsearch]:
+    """Nodes of one cluster, in folders of their own below `folder`. They answer when more than half of them run."""
+    transport_ports = ports.free(size)
+    names = [f"node-{number}" for number in range(size)]
+    common = {
+        "discovery.type": "multi-node",
+        "discovery.seed_hosts": ",".join(f"{ports.HOST}:{port}" for port in transport_ports),
+        "cluster.initial_master_nodes": ",".join(names),
+    }
+    return [
+        OwnElasticsearch(folder / name, "384m", port, {**common, "node.name": name})
+        for name, port in zip(names, transport_ports, strict=True)
+    ]

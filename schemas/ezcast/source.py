@@ -30,6 +30,8 @@ VIEWS = Views(
 )
 """EZCast's own rule of what a view is, by the day of the stamp."""
 
+_ELEMENTS = tuple(f"elem{n}" for n in range(1, MAX_ELEMENTS + 1))
+"""Fields of records without form."""
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -57,7 +59,7 @@ def source(name: str, settings: SourceSettings, actions: str | None = None) -> S
         client_fields=("session", "ip", "netid"),
         kind_field="action",
         client_of=client_of,
-        person_fields=("netid", "session", "session_id", "email"),
+        person_fields=("netid", "session", "session_id", "email", *_ELEMENTS),  # nobody knows what the last hold
         nobody=frozenset({"", "nologin"}),
         client_class=True,
         local_timezone=settings.timezone,
@@ -79,7 +81,7 @@ def _columns() -> Mapping:
         "netid": _WORD,
         "level": LONG,
         "action": _WORD,
-        **{f"elem{n}": _WORD for n in range(1, MAX_ELEMENTS + 1)},
+        **dict.fromkeys(_ELEMENTS, _WORD),
         "session_browser": _WORD,
         "session_os": _WORD,
     }

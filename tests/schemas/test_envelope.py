@@ -23,6 +23,7 @@ from schemas.envelope import (
     encode_patch,
     encode_session,
     encode_summary,
+    indexed_event,
     open_event,
 )
 
@@ -77,7 +78,9 @@ def test_a_session_is_spliced_into_an_event(event: EventEnvelope, session: int |
     opened = open_event(encode_event(event))
     assert (opened.id, opened.time, opened.client, opened.kind) == event[:4]
     assert (opened.document, opened.origin) == (event.document, event.origin)
-    assert decode(opened.enriched(session, late)) == event._replace(session=session, late=late)
+    whole = opened.enriched(session, late)
+    assert decode(whole) == event._replace(session=session, late=late)
+    assert indexed_event(whole) == (event.id, event.time, session, late, event.document, event.version)
 
 
 def test_an_event_of_an_older_version_is_opened_as_todays() -> None:
@@ -90,8 +93,10 @@ def test_an_event_of_an_older_version_is_opened_as_todays() -> None:
 
 
 def test_only_events_are_opened() -> None:
+    patch = encode_patch(Patch("a", 1, 2))
+    assert indexed_event(patch) is None
     with pytest.raises(ValueError, match="a Patch where events are expected"):
-        open_event(encode_patch(Patch("a", 1, 2)))
+        open_event(patch)
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 2**70])
@@ -144,6 +149,6 @@ def test_damaged_bytes_are_refused_or_read_as_something_else(event: EventEnvelop
         with pytest.raises(ValueError, match=r"damaged|no schema"):
             read(whole[:cut])
     changed = whole[:cut] + data.draw(st.binary(max_size=5)) + whole[cut + 1 :]
-    for read in decode, open_event:
+    for read in decode, open_event, indexed_event:
         with suppress(ValueError):  # nothing else may be raised
             read(changed)

@@ -47,6 +47,8 @@ class Stage:
         self.config = folder / "tailrace.toml"
         self.config.write_text(CONFIG.format(folder=folder))
         (folder / "one.jsonl").write_text("".join(f"{line}\n" for line in LINES))
+        self.extra: dict[str, str] = {}
+        """More variables for every process; empty ones are left out."""
         self._running: list[subprocess.Popen[bytes]] = []
         for role in kafka_access.TOPICS:
             kafka.add_user(self.user(role))
@@ -91,18 +93,23 @@ class Stage:
         return {**{key: value for key, value in os.environ.items() if not key.startswith("TAILRACE_")}, **own}
 
     def start(self, role: str, *options: str, **environment: str) -> "Running":
-        """`ship`, `parse`, `sessionize`, `sink` or `audit` with these options; variables that are empty are left out."""
-        words = ["stream", role] if role in ("parse", "sessionize") else [role]
+        """A role or another command with these options."""
+        words = ["stream", role] if role in ("parse", "sessionize") else role.split()
         command = [sys.executable, "-m", "tailrace.cli", "--config", str(self.config), *words, *options]
-        log = self.folder / f"{role}-{len(self._running)}.log"
-        own = {key: value for key, value in {**self.environment(role), **environment}.items() if value}
+        log = self.folder / f"{role.replace(' ', '-')}-{len(self._running)}.log"
+        own = {key: value for key, value in {**self.environment(role), **self.extra, **environment}.items() if value}
         with log.open("wb") as out:
             process = subprocess.Popen(command, stdout=out, stderr=out, env=own)
         self._running.append(process)
         return Running(process, log)
 
+    def printed(self) -> str:
+        """All that all processes have said."""
+        return "".join(log.read_text() for log in self.folder.glob("*.log"))
+
     def documents(self) -> set[str]:
         pattern = f"{self.mark}{SOURCE}-*"
+        self.search.admin.cluster.health(wait_for_status="yellow")  # an index that has just been made cannot be asked yet
         self.search.admin.indices.refresh(index=pattern)
         return {hit["_id"] for hit in scan(self.search.admin, index=pattern)}
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from elasticsearch import Elasticsearch
 from elasticsearch.helpers import scan
 
 from schemas.envelope import EventEnvelope, Patch, Summary, encode_event, encode_patch, encode_summary
-from tailrace import kafka
+from tailrace import kafka, search
 from tailrace.dead import DeadLetter, from_record
 from tailrace.settings import Settings
 from tests.helpers import eventually, read_topic
@@ -51,7 +50,7 @@ class Stage:
         self.settings = settings
         self.folder = folder
         self.url = settings.elasticsearch.url
-        self.search = Elasticsearch(settings.elasticsearch.url, request_timeout=30)
+        self.search = search.client(settings.elasticsearch, request_timeout=30, max_retries=3, retry_on_timeout=True)
         self.config = folder / "tailrace.toml"
         self.config.write_text(CONFIG)
         self.log = folder / "sink.log"

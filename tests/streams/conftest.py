@@ -1,10 +1,14 @@
 """A small database of network operators, which there is none of to be had freely."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
+
+from tailrace.settings import Settings
+from tests.streams.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +21,11 @@ def asn_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("asn") / "GeoLite2-ASN.mmdb"
     writer.to_db_file(str(file))
     return file
+
+
+@pytest.fixture
+def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
+    """Topics and workers of the test's own on a real Kafka."""
+    made = Cluster(settings, tmp_path)
+    yield made
+    made.close()

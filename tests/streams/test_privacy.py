@@ -54,6 +54,14 @@ def test_ezcast() -> None:
     assert (document["browser_name"], document["action"]) == ("Firefox", "login")
 
 
+def test_what_an_unknown_action_says_is_hidden_too() -> None:
+    document = hidden(EZCAST, line("s3cretsession", "192.0.2.7", "student1", "1 | friend_add | student2 | 192.0.2.8 | ")).document
+    assert document["elem1"].startswith("p-")
+    assert document["elem2"].startswith("fd")
+    assert document["elem3"] == ""
+    assert (document["action"], document["tags"]) == ("friend_add", ["_unknown_action"])
+
+
 @pytest.mark.parametrize(("ip", "netid"), [("192.0.2.7", "student1"), ("192.0.2.7", "nologin"), ("noip", "student1")])
 def test_ezcast_without_a_session(ip: str, netid: str) -> None:
     event = hidden(EZCAST, line("", ip, netid, "1 | view_help"))

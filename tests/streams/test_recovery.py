@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,6 @@ import pytest
 from streams.store import Partition, open_on_disk
 from streams.table import topic_id
 from tailrace import kafka
-from tailrace.settings import Settings
 from tests.helpers import eventually, free_address, get
 from tests.streams.cluster import Cluster, Running
 from tests.streams.test_workers import clicks, expected
@@ -20,13 +19,6 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 WITHIN_S = 90.0
 Whole = tuple[dict[bytes, Mapping[bytes, bytes]], bytes | None]
 """The pages of all clients, and the horizon."""
-
-
-@pytest.fixture
-def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(settings, tmp_path)
-    yield made
-    made.close()
 
 
 def whole(partition: Partition) -> Whole:

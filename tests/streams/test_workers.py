@@ -4,7 +4,6 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from schemas.envelope import SessionSummary
 from schemas.session import session_id
 from streams.members import Member
-from tailrace.settings import Settings
+from tailrace import kafka
 from tests.helpers import eventually
 from tests.streams.cluster import Click, Cluster, lines
 from tests.streams.test_sessions import oracle, summaries
@@ -23,13 +22,6 @@ T0 = 1_525_132_800_000
 MINUTE = 60_000
 WITHIN_S = 60.0
 """Long enough for the group to give up a worker that was killed, on a busy machine."""
-
-
-@pytest.fixture
-def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(settings, tmp_path)
-    yield made
-    made.close()
 
 
 def clicks(count: int, seed: int, clients: int = 300) -> list[Click]:
@@ -84,22 +76,23 @@ def test_parse_passes_events_on_and_buries_what_cannot_be_named(cluster: Cluster
     )
 
 
-def test_a_record_that_kafka_refuses_stops_the_worker_before_its_offset(cluster: Cluster) -> None:
+@pytest.mark.parametrize(("role", "out"), [("parse", "events"), ("sessionize", "enriched")])
+def test_a_record_that_kafka_refuses_stops_the_worker_before_its_offset(cluster: Cluster, role: str, out: kafka.Kind) -> None:
     """Going on would lose it; ending with an error has somebody look, and the record is read again."""
-    events = cluster.topic("clicks", "events")
-    cluster.configure(events, "max.message.bytes", "2000")
-    draw = random.Random(5)
-    large = Click("large", T0, "somebody", draw.randbytes(5_000).hex())
-    cluster.publish("clicks", lines("file", [Click("small", T0, "somebody").line(), large.line()]))
-    with cluster.worker("parse", "--source", "clicks") as worker:
+    made = [Click("small", T0, "somebody"), Click("large", T0, "somebody", random.Random(5).randbytes(5_000).hex())]
+    cluster.publish("clicks", lines("file", (click.line() for click in made)))
+    cluster.add_events(made if role == "sessionize" else [])
+    refusing = cluster.topic("clicks", out)
+    cluster.configure(refusing, "max.message.bytes", "2000")
+    with cluster.worker(role, "--source", "clicks") as worker:
         assert worker.end() == 1
-    assert "error: Kafka did not take a record for" in worker.said.splitlines()[-1]
+    assert "error: Kafka did not take" in worker.said.splitlines()[-1]
     assert "Traceback" not in worker.said
-    assert sum(cluster.committed("parse", "clicks")) == 0
-    cluster.configure(events, "max.message.bytes", "200000")
-    with cluster.worker("parse", "--source", "clicks"):
-        eventually(lambda: cluster.done("parse", "clicks"), "it goes on when Kafka takes it", WITHIN_S)
-    assert set(cluster.events("clicks")) == {"small", "large"}
+    assert sum(cluster.committed(role, "clicks")) == 0
+    cluster.configure(refusing, "max.message.bytes", "200000")
+    with cluster.worker(role, "--source", "clicks"):
+        eventually(lambda: cluster.done(role, "clicks"), "it goes on when Kafka takes it", WITHIN_S)
+    assert set(cluster.events("clicks") if role == "parse" else cluster.sessions("clicks")[0]) == {"small", "large"}
 
 
 def test_both_roles_and_all_sources_run_under_one_supervisor(cluster: Cluster) -> None:

@@ -2,13 +2,10 @@
 
 import signal
 from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from streams.sessions import Client
-from tailrace.settings import Settings
 from tests.helpers import eventually
 from tests.streams.cluster import Click, Cluster, Running
 from tests.streams.test_workers import clicks, expected
@@ -16,13 +13,6 @@ from tests.streams.test_workers import clicks, expected
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 WITHIN_S = 90.0
-
-
-@pytest.fixture
-def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(settings, tmp_path)
-    yield made
-    made.close()
 
 
 def recovered(cluster: Cluster) -> dict[str, set[tuple[int, str]]]:

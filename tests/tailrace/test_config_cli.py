@@ -90,17 +90,24 @@ def test_a_key_that_does_not_exist_ends_it_with_78(file: Path) -> None:
 
 def test_show_is_toml_of_what_is_in_force(file: Path) -> None:
     file.write_text('[kafka]\nsasl_password = "hush"\n[sources.dataone]\nfields = { env = "test", "a b" = "\\u007f" }\n')
-    done = run("show", TAILRACE_KAFKA_PARTITIONS="7", TAILRACE_ELASTICSEARCH_URL="https://user:hush@search:9200/p")
+    done = run("show", TAILRACE_KAFKA_PARTITIONS="7", TAILRACE_ELASTICSEARCH_API_KEY="hush")
     assert done.exit_code == 0
     assert "hush" not in done.output
     shown = tomllib.loads(done.output)
     assert (shown["kafka"]["partitions"], shown["kafka"]["sasl_password"]) == (7, "********")
-    assert shown["elasticsearch"]["url"] == "https://********@search:9200/p"
+    assert shown["elasticsearch"]["api_key"] == "********"
     assert shown["sources"]["dataone"]["fields"] == {"env": "test", "a b": "\x7f"}
     assert shown["state_dir"] == "state"
     assert "partitions = 7  # from TAILRACE_KAFKA_PARTITIONS\n" in done.output
     assert 'sasl_password = "********"  # from tailrace.toml\n' in done.output
     assert 'state_dir = "state"\n' in done.output
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated(file: Path) -> None:
+    done = run("show", TAILRACE_ELASTICSEARCH_URL="https://user:hush@search:9200/p")
+    assert done.exit_code == 78
+    assert "TAILRACE_ELASTICSEARCH_PASSWORD" in done.output
+    assert "hush" not in done.output
 
 
 def test_what_show_writes_is_a_configuration(file: Path) -> None:
