@@ -66,7 +66,7 @@ def _event_times(records: list[Record]) -> Iterator[int]:
 @contextmanager
 def answered(sink: Sink, address: str | None) -> Iterator[None]:
     """Answer at this address, if there is one, as long as the context lasts. Raises ConfigError and TailraceError as `Monitor` does."""
-    if address is None:
+    if not address:
         yield
         return
     figures = Figures(sink)

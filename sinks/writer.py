@@ -23,8 +23,9 @@ from tailrace.errors import Refused, TailraceError
 log = logging.getLogger("tailrace.sink")
 
 PATH = "/_bulk"
-PARAMS = {"filter_path": "errors,items.*.status,items.*.error"}
-"""A tenth of the full answer; `status` stands in every item, so that their positions can be told."""
+PARAMS = {"filter_path": "errors,items.*.status,items.*.error", "timeout": "15s"}
+"""A tenth of the full answer; `status` stands in every item, so that their positions can be told. The server waits so long for shards
+that are not there, and then says which; the client would give up after 60 s and know nothing."""
 HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"}
 
 FIRST_PAUSE_S = 0.2
@@ -98,13 +99,14 @@ class Writer:
     def write(self, batch: Batch) -> None:
         """Return when every record of the batch is settled.
 
-        Raises Interrupted where the sink gives up meanwhile, Refused and TailraceError where no further try can help.
+        Raises Interrupted where the sink gives up meanwhile, TooManyDead, Refused and other TailraceErrors where no further try can help.
         """
         for record, unusable in batch.unusable:
             self._keep(record, unusable.reason, str(unusable))
         dead = len(batch.unusable) + self._write(batch.operations, batch.records)
         if dead:
             self._dead_letters.confirm(self._cancelled)
+        self._dead_letters.count(len(batch.operations) + len(batch.unusable) - batch.patches)
 
     def _keep(self, record: Record, reason: str, message: str) -> None:
         self._dead_letters.keep(record, reason, message)

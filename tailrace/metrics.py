@@ -124,8 +124,12 @@ def expose(samples: Iterable[Sample]) -> str:
     labels = cache(_labels)  # those of a file are written four times
     for metric, found in by_metric.items():
         lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
-        lines += (f"{metric.name}{labels(metric.labels, sample.labels)} {+sample.value!r}" for sample in found)
+        lines += (f"{metric.name}{sample.part}{labels(_names(sample), sample.labels)} {+sample.value!r}" for sample in found)
     return "\n".join([*lines, ""])
+
+
+def _names(sample: Sample) -> tuple[str, ...]:
+    return (*sample.metric.labels, "le") if sample.part == "_bucket" else sample.metric.labels
 
 
 def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:

@@ -35,7 +35,7 @@ from tests.sinks.test_bulk import OCTOBER_2016, SOURCE
         ("index", 400, "mapper_parsing_exception", "dead"),
         ("index", 400, "strict_dynamic_mapping_exception", "dead"),
         ("index", 400, "illegal_argument_exception", "dead"),
-        ("index", 400, "index_closed_exception", "dead"),
+        ("index", 400, "index_closed_exception", "again"),
         ("update", 404, "document_missing_exception", "dead"),
         ("index", 403, "security_exception", "refused"),
         ("index", 404, "index_not_found_exception", "refused"),
