@@ -68,6 +68,7 @@ _format_command(
     help      help page views per day
     videos    most watched videos, by summed playing time
     views     sessions that watched a video for a minute
+    watched   most viewed videos: views, viewers and playing time, from the sums that the stream keeps
     logins    logins, different people, addresses of anonymous visitors
     """,
 )
@@ -116,7 +117,7 @@ def answer(
         pattern = index.pattern(settings, source)
         if not index.holds_events(client, pattern):
             click.echo(f"no events of {source} in the index ({pattern}) yet", err=True)
-        ask = index.asker(client, pattern)
+        ask = index.asker(client, pattern, index.summaries(settings, source))
         tables = {name: statistic(ask, period, top) for name, statistic in asked.items()}
     _show(tables, style)
 

@@ -1,8 +1,8 @@
 """Asking the index: names of a source's indices, and groups of a composite aggregation, page after page."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 from elasticsearch import ApiError, AuthorizationException, Elasticsearch, TransportError
 
@@ -10,11 +10,14 @@ from reports import queries
 from schemas.source import Source
 from tailrace.errors import Refused, TailraceError, Unreachable
 from tailrace.settings import Settings
-from tailrace.sources import load_sources
+from tailrace.sources import load_source, load_sources
 
 Bucket = dict[str, Any]
-Ask = Callable[[queries.Body], Iterator[Bucket]]
-"""Every bucket of a body that `queries.grouped` made."""
+
+
+class Ask(Protocol):
+    def __call__(self, body: queries.Body, family: str | None = None) -> Iterator[Bucket]:
+        """Every bucket of a body that `queries.grouped` made: of the events, or of a family of documents that sum them up."""
 
 
 def pattern(settings: Settings, source: str) -> str:
@@ -56,10 +59,16 @@ def search(client: Elasticsearch, index: str, body: queries.Body) -> dict[str, A
     return dict(found)
 
 
-def asker(client: Elasticsearch, index: str) -> Ask:
-    def ask(body: queries.Body) -> Iterator[Bucket]:
+def summaries(settings: Settings, source: str) -> str:
+    """What the names of the documents that sum up a source's events begin with; the family follows."""
+    return f"{settings.elasticsearch.index_prefix}{load_source(settings, source).index}-"
+
+
+def asker(client: Elasticsearch, index: str, summaries: str = "") -> Ask:
+    def ask(body: queries.Body, family: str | None = None) -> Iterator[Bucket]:
+        asked = index if family is None else f"{summaries}{family}"
         while True:
-            page = search(client, index, body).get("aggregations", {}).get(queries.GROUPS, {})
+            page = search(client, asked, body).get("aggregations", {}).get(queries.GROUPS, {})
             yield from page.get("buckets", [])
             if len(page.get("buckets", [])) < queries.PAGE:
                 return

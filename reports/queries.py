@@ -120,6 +120,33 @@ def watching(period: Period) -> Body:
     )
 
 
+SUMMED_VIEWS = "views"
+"""The family of documents that the stream sums views up in: one a browser session, video and day."""
+
+
+def _days(period: Period) -> list[Body]:
+    """Views have a local day and no time."""
+    limits = {name: day.isoformat() for name, day in (("gte", period.start), ("lt", period.end)) if day is not None}
+    return [{"range": {"day": {**limits, "format": "strict_date"}}}] if limits else []
+
+
+def watched(period: Period) -> Body:
+    """Sums of views per video, of those that reached a minute and of those that did not."""
+    by = {"album": by_value("album"), "asset": by_value("asset"), "viewed": by_value("viewed")}
+    return grouped(_days(period), by, {"seconds": {"sum": {"field": "play_time"}}})
+
+
+def watched_titles(period: Period) -> Body:
+    by = {"album": by_value("album"), "asset": by_value("asset"), "title": by_value("asset_name")}
+    return grouped(_days(period), by, {"latest": {"max": {"field": "day"}}})
+
+
+def viewers(period: Period) -> Body:
+    """People per video that was viewed."""
+    by = {"album": by_value("album"), "asset": by_value("asset"), "netid": by_value("netid")}
+    return grouped([{"term": {"viewed": True}}, *_days(period)], by)
+
+
 def logins(period: Period) -> Body:
     return grouped(_actions(period, *LOGINS), {"action": by_value("action"), "netid": by_value("netid")})
 

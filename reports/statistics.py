@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from reports import queries
 from reports.counter import counter
-from reports.index import Ask
+from reports.index import Ask, Bucket
 from reports.queries import Period
 from reports.table import Column, Table, largest, percent
 
@@ -67,6 +67,34 @@ def views(ask: Ask, period: Period, top: int | None) -> list[Table]:
     rows, left_out = largest({asset: (count,) for asset, count in watched.items()}, top)
     title = f"Views (sessions of at least {queries.VIEW_S} s in one file)"
     return [Table("views", title, (Column("album", "text"), Column("asset", "text"), Column("views")), rows, left_out)]
+
+
+def watched(ask: Ask, period: Period, top: int | None) -> list[Table]:
+    """Most viewed first, from the sums that the stream keeps: the same for any number of events.
+
+    A view is a browser session that played at least a minute of the video on one local day; viewers are different logins.
+    """
+    family = queries.SUMMED_VIEWS
+    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for bucket in ask(queries.watched(period), family):
+        row = sums[_video(bucket)]
+        row[0] += bucket["doc_count"] if bucket["key"]["viewed"] else 0
+        row[2] += int(bucket["seconds"]["value"])
+    for bucket in ask(queries.viewers(period), family):
+        sums[_video(bucket)][1] += bucket["key"]["netid"] not in (None, queries.NO_LOGIN)
+    titles: dict[tuple[str, str], tuple[float, str]] = {}
+    for bucket in ask(queries.watched_titles(period), family):
+        if bucket["key"]["title"]:
+            titles[_video(bucket)] = max(titles.get(_video(bucket), (0.0, "")), (bucket["latest"]["value"], bucket["key"]["title"]))
+    ranked, left_out = largest({video: tuple(row) for video, row in sums.items()}, top)
+    rows = [(album, asset, titles.get((album, asset), (0.0, None))[1], *figures) for album, asset, *figures in ranked]
+    columns = (Column("album", "text"), Column("asset", "text"), Column("title", "text"))
+    counted = (Column("views"), Column("viewers"), Column("play_time", "seconds"))
+    return [Table("watched", "Most viewed videos", (*columns, *counted), rows, left_out)]
+
+
+def _video(bucket: Bucket) -> tuple[str, str]:
+    return bucket["key"]["album"] or "", bucket["key"]["asset"] or ""
 
 
 def logins(ask: Ask, period: Period, top: int | None) -> list[Table]:
@@ -190,5 +218,12 @@ def _summed(counts: Mapping[tuple[Any, ...], int], at: int) -> dict[tuple[Any, .
     return sums
 
 
-EZCAST: dict[str, Statistic] = {"browsers": browsers, "help": help_views, "videos": videos, "views": views, "logins": logins}
+EZCAST: dict[str, Statistic] = {
+    "browsers": browsers,
+    "help": help_views,
+    "videos": videos,
+    "views": views,
+    "watched": watched,
+    "logins": logins,
+}
 DATAONE: dict[str, Statistic] = {"usage": usage, "sessions": sessions, "countries": countries, "counter": counter}

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rewind": ("producers.files_cli", "rewind", "Send a file again from an offset on."),
     "stream": ("streams.cli", "stream", "Parse, enrich and sessionize with Faust workers."),
     "sink": ("sinks.cli", "sink", "Write events to Elasticsearch."),
+    "sessions": ("sinks.sessions_cli", "sessions", "Check and repair sessions in the index."),
     "retention": ("sinks.retention_cli", "retention", "Delete the indices of months that a source need not keep."),
     "report": ("reports.cli", "report", "Answer questions from the index."),
     "audit": ("reports.audit_cli", "audit", "Prove that every record of every file arrived once."),

@@ -13,11 +13,12 @@ CLUSTER: dict[Role, list[str]] = {
 """`monitor` lets a client ask what server answers, which all do first."""
 
 INDICES: dict[Role, list[str]] = {
-    "sink": ["auto_configure", "index", "read", "view_index_metadata"],
+    "sink": ["auto_configure", "index", "delete", "read", "view_index_metadata"],
     "reports": ["read", "view_index_metadata"],
     "retention": ["view_index_metadata", "monitor", "maintenance", "delete_index"],
 }
-"""On the sources' indices. `read` lets the sink compare the copies of an event. Only `manage` would let it give new fields to indices that
+"""On the sources' indices. `read` lets the sink compare the copies of an event, `delete` take back
+the document of a session that became part of another. Only `manage` would let it give new fields to indices that
 are there; without, it warns, and indices to come have them. `maintenance` is for merging."""
 
 

@@ -60,6 +60,7 @@ def test_ezcast_as_json(traced: Stage) -> None:
             {"album": "INFO-F-102-pub", "asset": "2016_09_21_10h00", "title": "Cours 2", "play_time": 12},
         ],
         "views": [{"album": "INFO-F-101-pub", "asset": "2016_09_20_10h00", "views": 1}],
+        "watched": [],  # sums of the stream, which has not run here
         "logins": [{"logins": 3, "login": 2, "login_as_anonymous": 1, "logged_in_users": 1, "anonymous_addresses": 1}],
     }
 

@@ -134,7 +134,12 @@ def test_every_sample_entry_is_found_and_nothing_else(pipeline: MakePipeline, lo
     for place, entry in wanted.items():
         _check(found[place], entry)
     _check_sessions(found.values())
-    _check_views(run.summaries("ezcast", "views"), json.loads((samples / "statistics.json").read_bytes())["assets"])
+    assets = json.loads((samples / "statistics.json").read_bytes())["assets"]
+    _check_views(run.summaries("ezcast", "views"), assets)
+    watched = json.loads(run.run("report", "ezcast", "watched", "--format", "json").stdout)["watched"]
+    assert {(row["album"], row["asset"], row["views"], row["play_time"]) for row in watched} == {
+        (a["album"], a["asset"], a["views"]["total"], a["play_time"]) for a in assets if a["play_time"]
+    }
     letters = Counter()
     for letter in run.dead("ezcast"):
         where, offset = split_key(letter.key)
