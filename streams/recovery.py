@@ -40,6 +40,7 @@ FETCH_S = 0.1
 FOLLOW_S = 0.5
 """How long a standby waits for company of a record, and a rebalance for the standby."""
 REQUEST_S = 30.0
+SAY_EVERY_S = 10.0
 SILENT_S = 120.0
 """A recovery that hears nothing for so long fails the worker."""
 
@@ -183,21 +184,29 @@ class BatchRecovery(Recovery):  # type: ignore[misc, unused-ignore]
 
     async def _catch_up(self, tps: set[TP]) -> None:
         """Read to the ends."""
-        behind, ends = await self._start(tps)
-        heard = time.monotonic()
+        starts, ends = await self._offsets(tps)
+        behind = {tp for tp, start in starts.items() if start < ends[tp]}
+        self._reader.start({tp: starts[tp] for tp in behind})
+        began = heard = said = time.monotonic()
+        total = sum(ends[tp] - starts[tp] for tp in behind)
         while behind:
             self._check_again()
             fetched = await asyncio.to_thread(self._reader.fetch)
             self._apply(fetched)
             behind -= {tp for tp, found in fetched.items() if found.at_end}
             self.remaining = sum(ends[tp] - 1 - partition.offset for tp in behind if (partition := self._partition(tp)) is not None)
-            heard = time.monotonic() if fetched else heard
-            if time.monotonic() - heard > SILENT_S:
+            now = time.monotonic()
+            heard = now if fetched else heard
+            if now - heard > SILENT_S:
                 raise TailraceError(f"the changelog of sessions gave nothing for {SILENT_S:.0f} s: {sorted(behind)}")
+            if now - said > SAY_EVERY_S and self.remaining < total:
+                eta_s = (now - began) * self.remaining / (total - self.remaining)
+                log.info("recovering sessions: %s of %s changelog records to go, about %.0f s", f"{self.remaining:,}", f"{total:,}", eta_s)
+                said = now
 
-    async def _start(self, tps: Iterable[TP]) -> tuple[set[TP], dict[TP, int]]:
-        """Begin to read. Returns the partitions that are behind, and the next offset of each."""
-        offsets, ends = {}, {}
+    async def _offsets(self, tps: Iterable[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
+        """From where to read each partition, and its end."""
+        starts, ends = {}, {}
         for tp in tps:
             partition = self._partition(tp)
             if partition is None:
@@ -205,24 +214,18 @@ class BatchRecovery(Recovery):  # type: ignore[misc, unused-ignore]
             low, ends[tp] = await asyncio.to_thread(self._reader.ends, tp)
             if partition.offset >= ends[tp]:
                 partition.clear()  # the topic has lost records that were here
-            if max(partition.offset + 1, low) < ends[tp]:
-                offsets[tp] = max(partition.offset + 1, low)
-        self._reader.start(offsets)
-        return set(offsets), ends
+            starts[tp] = max(partition.offset + 1, low)
+        return starts, ends
 
     async def _follow(self, tps: set[TP]) -> None:
         """Keep standbys warm."""
         try:
-            await self._start_all(tps)
+            starts, _ = await self._offsets(tps)
+            self._reader.start(starts)
             while not self._unfollow:
                 self._apply(await asyncio.to_thread(self._reader.fetch, FOLLOW_S))
         except Exception as error:
             await self.crash(error)
-
-    async def _start_all(self, tps: set[TP]) -> None:
-        """As `_start`, the partitions that are not behind now included."""
-        await self._start(tps)
-        self._reader.start({tp: partition.offset + 1 for tp in tps if (partition := self._partition(tp)) is not None})
 
     async def _stop_following(self) -> None:
         """Not by cancelling: a fetch that is under way in its thread would take records of the next start with it."""

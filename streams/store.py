@@ -9,6 +9,7 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,14 @@ class DiskPartition(Partition):
 
     def close(self) -> None:
         self._db.close()
+
+
+def require_rocksdb() -> None:
+    """Raises ConfigError where RocksDB is not installed."""
+    if find_spec("rocksdict") is None:
+        raise ConfigError(
+            'stream.store = "rocksdb" needs the extra `rocksdb`: pip install "tailrace[streams,rocksdb]", or leave the key out'
+        )
 
 
 def open_on_disk(folder: Path, topic: str) -> DiskPartition:

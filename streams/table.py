@@ -20,7 +20,7 @@ from faust.stores.memory import Store
 from faust.types import TP, EventT
 
 from streams.outbox import Output
-from streams.store import TOMBSTONES_S, Changes, MemoryPartition, Partition, open_on_disk
+from streams.store import TOMBSTONES_S, Changes, MemoryPartition, Partition, open_on_disk, require_rocksdb
 from streams.transactions import PartitionWriter
 from tailrace import kafka
 from tailrace import settings as config
@@ -114,6 +114,7 @@ def make_table(app: faust.App, settings: config.Settings, admin: AdminClient, so
     table: SessionTable = app.Table(f"{source_name}-sessions", partitions=partitions, schema=_SCHEMA, key_type=bytes, value_type=bytes)
     _ensure_changelog(admin, settings.kafka, table, events)
     if settings.stream.store == "rocksdb":
+        require_rocksdb()
         topic = topic_id(admin, table.changelog_topic_name)
         folder = Path(app.conf.datadir) / f"{source_name}-sessions"
         table.open_partition = lambda number: open_on_disk(folder / str(number), topic)

@@ -146,12 +146,6 @@ def run(settings: Settings, build: Callable[[], Worker]) -> None:
 
 def _quieten() -> None:
     """Faust and aiokafka narrate; what an operator needs is said by us, or is a warning."""
-    for name in (
-        "faust",
-        "mode",
-        "aiokafka",
-        "streams.transport",
-        "streams.table",
-        "streams.recovery",
-    ):  # mode logs by the module of the subclass
+    for name in ("faust", "mode", "aiokafka", "streams.transport", "streams.table"):  # mode logs by the module of the subclass
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    logging.getLogger("streams.recovery").setLevel(logging.CRITICAL)  # the error that it logs with a traceback is the worker's own

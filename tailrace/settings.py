@@ -64,6 +64,10 @@ class Kafka(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
 
     __repr__ = _covered
 
+    def suffix(self, name: str) -> str:
+        """What a topic's kind and a group's role have appended: nothing, but for later generations (`tailrace.generations`)."""
+        return ""
+
 
 class Ship(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """`tailrace ship`. A running one takes all but `monitor` anew at SIGHUP."""
@@ -129,6 +133,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     """Folder of checkpoints and tables."""
     host: str | None = None
     """Name of this host in keys and documents; the system's own by default."""
+    max_dead_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    """Parse and sink stop where more than this share of what they last read became dead letters (see `tailrace.dead_share`); 1: never."""
     hash_key_file: str | None = None
     """Path of a file with the key of pseudonyms and of COUNTER's users, at least 16 characters; TAILRACE_HASH_KEY goes before it. All
     workers need the same one, and for good: another key makes everybody somebody else."""

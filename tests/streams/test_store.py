@@ -1,5 +1,6 @@
 """What both stores promise, and what RocksDB adds: it is there again after any end."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,3 +115,10 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"stream\.store: cannot keep sessions in .*file/0"):
         open_on_disk(tmp_path / "file" / "0", "topic")
+
+
+def test_without_rocksdb_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    store.require_rocksdb()
+    monkeypatch.setitem(sys.modules, "rocksdict", None)
+    with pytest.raises(ConfigError, match=r"needs the extra `rocksdb`"):
+        store.require_rocksdb()
