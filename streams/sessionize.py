@@ -160,6 +160,7 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
             kafka.topic(settings.kafka, source.name, kind) for kind in ("events", "enriched", "sessions", "dead")
         )
         table = make_table(app, settings, admin, source.name)
+        worker.at_end.append(table.abandon)
         sessionizer = Sessionizer(source, Topics(enriched, sessions, dead))
         worker.agent(batches(app, events), f"sessionize-{source.name}", SessionAgent(worker, sessionizer.run, table, source))
     recovery.install(app, settings.kafka)
