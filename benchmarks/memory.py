@@ -33,18 +33,20 @@ def main(argv: list[str] | None = None) -> None:
     for case in CASES:
         if case.megabytes <= options.most:
             with tempfile.TemporaryDirectory() as folder:
-                _print(case, _measure(case, Path(folder)))
+                _print(case.files, *_measure(case, Path(folder)))
 
 
-def _measure(case: Case, folder: Path) -> Run:
+def _measure(case: Case, folder: Path) -> tuple[float, Run]:
+    """How many megabytes there were, and what became of them."""
     logs = folder / "logs"
     logs.mkdir()
     block = folder / "block"
-    write_trace(block, min(50_000, case.megabytes * MEGABYTE // case.files // 180))
+    write_trace(block, min(50_000, max(1, case.megabytes * MEGABYTE // case.files // 1_800)))  # so that what is too much is a tenth at most
     for number in range(case.files):
         _fill(logs / f"{number:06}.trace", block, case.megabytes * MEGABYTE // case.files)
+    megabytes = sum(path.stat().st_size for path in logs.iterdir()) / MEGABYTE
     with own(load(), str(folder)) as settings:
-        return in_process(run_ship, settings, logs / "*.trace", 0)
+        return megabytes, in_process(run_ship, settings, logs / "*.trace", 0)
 
 
 def _fill(path: Path, block: Path, size: int) -> None:
@@ -55,6 +57,6 @@ def _fill(path: Path, block: Path, size: int) -> None:
                 shutil.copyfileobj(content, file)
 
 
-def _print(case: Case, run: Run) -> None:
-    rate, per_gb = case.megabytes / run.seconds, run.cpu_s / case.megabytes * 1000
-    print(f"| {case.files:,} | {case.megabytes:,} | {run.peak_mb:.0f} | {run.seconds:.1f} | {rate:.0f} | {per_gb:.1f} |", flush=True)
+def _print(files: int, megabytes: float, run: Run) -> None:
+    rate, per_gb = megabytes / run.seconds, run.cpu_s / megabytes * 1000
+    print(f"| {files:,} | {megabytes:,.0f} | {run.peak_mb:.0f} | {run.seconds:.1f} | {rate:.0f} | {per_gb:.1f} |", flush=True)

@@ -132,7 +132,7 @@ class Publisher:
             except BufferError:
                 self._produce_when_room(name, buffer[begin : end - 1], prefix + b"%d" % (base + begin), partition, delivered)
             except KafkaException as failure:
-                raise self._error(failure.args[0], name) from None
+                raise self._unsendable(failure, name) from None
             begin = end
         return batch
 
@@ -198,7 +198,8 @@ class Publisher:
     def close(self) -> None:
         """Drop what was not delivered; it is not acknowledged, so it will be sent again."""
         self._producer.purge()
-        self._producer.flush(5)
+        with suppress(KafkaException, SystemError):  # how the client answers after an error that it cannot recover from
+            self._producer.flush(5)
 
     def _serve(self, timeout_s: float, wait: Callable[[float], object] | None = None) -> None:
         """Serve delivery reports. Raises the error that ended delivery; the client raises those itself that it cannot recover from."""
@@ -207,6 +208,13 @@ class Publisher:
         except KafkaException as failure:
             self._failure = self._failure or self._error(failure.args[0], "")
         self.check()
+
+    def _unsendable(self, failure: KafkaException, name: str) -> TailraceError:
+        """Why a record could not be given to the client."""
+        error = failure.args[0]
+        if error.code() == KafkaError._FATAL:  # what it was is told by the next report
+            self._serve(1.0)
+        return self._error(error, name)
 
     def _produce_when_room(self, name: str, value: bytes, raw_key: bytes, partition: int, delivered: Any, **more: Any) -> None:
         while True:
@@ -217,7 +225,7 @@ class Publisher:
                 if self._stopping():
                     raise Stopped from None
             except KafkaException as failure:
-                raise self._error(failure.args[0], name) from None
+                raise self._unsendable(failure, name) from None
 
     def _send_dead(self, name: str, letter: DeadLetter, batch: Batch) -> None:
         def delivered(error: KafkaError | None, message: Any) -> None:

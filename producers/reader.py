@@ -207,7 +207,7 @@ class Reader:
             is_due = self.waits and now_s - self._grown_s >= self._timeout_s
             return list(self._complete(final=True)) if is_due else []
         self._grown_s = now_s
-        self._marker = data[-ENDING_BYTES:]
+        self._marker, self._ahead = data[-ENDING_BYTES:], b""
         self._take(memoryview(data)[len(marker) :])
         return list(self._complete(final=False))
 

@@ -281,7 +281,8 @@ def _continues(entry: Entry, file: Found, content: Content, beginning: bytes) ->
 
 
 def _begins_with(beginning: bytes, signature: Signature) -> bool:
-    return len(beginning) >= signature.length and sign(beginning[: signature.length]) == signature
+    nothing_read = signature.length == 0  # the first line says all that is known
+    return nothing_read or (len(beginning) >= signature.length and sign(beginning[: signature.length]) == signature)
 
 
 def _reopened(tailed: TailedFile) -> Content | None:

@@ -7,12 +7,11 @@ later stage lacks was on its way at best; such events get time to arrive before 
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import islice
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from confluent_kafka import Message
 from elasticsearch import Elasticsearch
 
 from reports import disk, index, seals
@@ -24,8 +23,8 @@ from schemas.heartbeat import Seal
 from schemas.localtime import LocalClock
 from schemas.place import Place, is_file, split_key
 from schemas.source import Source
-from tailrace.dead import from_record
-from tailrace.kafka import topic
+from tailrace.kafka import dead_topics, topic
+from tailrace.letters import Letters, Position
 from tailrace.settings import Settings
 from tailrace.sources import as_parsed, load_source
 from tailrace.topics import TopicReader
@@ -65,23 +64,27 @@ class _Audit:
         self.settings, self.client, self.say = settings, client, say
         self.source = as_parsed(load_source(settings, name))
         self.indices = index.pattern(settings, name)
-        self.raw, self.dead, self.files = (
-            TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "dead", "files")
-        )
+        self.raw, self.files = (TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "files"))
+        self.dead = [
+            (TopicReader(settings.kafka, name), Letters(stages, payloads=False))
+            for name, stages in dead_topics(settings.kafka, name).items()
+        ]
         self.seals: dict[str, seals.Sealed] = {}
         """Of complete files, by file id."""
         self.parse = _parser(self.source)
         self.ledger = Ledger(self.parse)
-        self.no_place: set[tuple[str, int, int]] = set()
+        self.no_place: set[Position] = set()
         """Topic, partition and offset of raw records that no dead letter accounts for either."""
         self.problems: list[Named] = []
         self.counts: Counter[Problem] = Counter()
 
     def run(self, allow_lag: bool, settle_s: float) -> SourceAudit:
-        with TemporaryFile() as spool, closing(self.raw), closing(self.dead), closing(self.files), closing(self.ledger):
+        with ExitStack() as opened, TemporaryFile() as spool, closing(self.raw), closing(self.files), closing(self.ledger):
+            for reader, _ in self.dead:
+                opened.enter_context(closing(reader))
             self.seals = seals.newest(self.files.records())
             files = list(self._read_disk(spool))
-            for place, offset, value in self._placed(self.raw, "raw records"):
+            for place, offset, value in self._placed(self.raw, "raw records", self.no_place):
                 self.ledger.record(place, offset, value)
             self._read_index(settle_s)
             audits = self._compare(files, allow_lag)
@@ -106,29 +109,29 @@ class _Audit:
             except OSError as error:
                 self._name(Named("unreadable", path=path, message=error.strerror))
 
-    def _placed(self, reader: TopicReader, what: str) -> Iterator[tuple[Place, int, bytes]]:
-        """Place, offset and value of a topic's records whose key names a place."""
+    def _placed(self, reader: TopicReader, what: str, no_place: set[Position] | None = None) -> Iterator[tuple[Place, int, bytes]]:
+        """Place, offset and value of a topic's records whose key names a place; the others are added to `no_place`."""
         for count, message in enumerate(reader.records()):
             if count % 10_000 == 0:
                 self.say(f"{self.source.name}: {count:,} of {reader.waiting:,} {what}…")
             try:
                 place, offset = split_key(message.key() or b"")
             except ValueError:
-                self._unplaced(reader, message)
+                if no_place is not None:
+                    no_place.add((message.topic(), message.partition(), message.offset()))
                 continue
             yield place, offset, message.value() or b""
 
-    def _unplaced(self, reader: TopicReader, message: Message) -> None:
-        """A raw record whose key names no place is accounted for by a dead letter that names the record."""
-        if reader is self.raw:
-            self.no_place.add((message.topic(), message.partition(), message.offset()))
-        else:
-            letter = from_record(message.key(), message.value(), message.headers())
-            self.no_place.discard((letter.topic, letter.partition, letter.offset))
-
     def _read_dead(self) -> None:
-        for place, offset, _ in self._placed(self.dead, "dead letters"):
-            self.ledger.dead_letter(place, offset)
+        """What the dead letters account for. One that was retried does not: its event is in the index, a dead letter again, or missing."""
+        self.ledger.forget_dead()
+        for reader, letters in self.dead:
+            for message in reader.records():
+                letters.take(self.source.name, message)
+            for letter in letters:
+                self.no_place -= letter.failed
+                if letter.state != "retried" and letter.place is not None:
+                    self.ledger.dead_letter(*letter.place)
 
     def _read_index(self, settle_s: float) -> None:
         index.refresh(self.client, self.indices)
@@ -170,6 +173,7 @@ class _Audit:
             missing = left
 
     def _compare(self, files: list[disk.DiskFile], allow_lag: bool) -> list[FileAudit]:
+        self.ledger.forget_mended()
         fates = self.ledger.fates()
         namesakes = Counter(found.head for found in files)
         audits, seen = [], set()

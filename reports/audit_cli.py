@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import click
+import msgspec
 from rich.console import Console
 
 from reports import render
@@ -15,7 +16,7 @@ from reports.audit import audit_source
 from reports.findings import MEANING, FileAudit, Named, SourceAudit, as_builtins
 from reports.table import Column, Table
 from schemas.place import is_file
-from tailrace import kafka, search
+from tailrace import generations, kafka, search
 from tailrace.options import Duration, chosen, pass_settings, sources, wait
 from tailrace.settings import Settings
 
@@ -44,9 +45,12 @@ def audit(settings: Settings, source_names: tuple[str, ...], allow_lag: bool, se
     """Compare the files of this host, Kafka and the index, and name what is missing or double.
 
     Exit code 0: clean, every record of every file is in Kafka, and every event of it in the index once or in a dead letter. 1: not
-    clean. Files that are no longer on this disk are checked from Kafka on. Nothing is changed.
+    clean. The index and the dead letters are those of the current generation. Files that are no longer on this disk are checked from
+    Kafka on. Nothing is changed.
     """
     kafka.connect(settings.kafka, wait_s)
+    # Users see the current generation under the first one's names, but its dead letters stand on topics of their own.
+    settings = msgspec.structs.replace(settings, kafka=generations.resolve(settings, None).kafka)
     with closing(search.connect(settings.elasticsearch, wait_s)) as client, _Progress() as progress:
         audits = [
             audit_source(settings, name, client, allow_lag=allow_lag, settle_s=settle_s, say=progress)

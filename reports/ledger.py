@@ -154,6 +154,17 @@ class Ledger:
         """Offsets of a file's dead letters."""
         return {offset for (offset,) in self._books.execute('SELECT "offset" FROM dead WHERE file = ?', (self._numbers.get(file),))}
 
+    def forget_dead(self) -> None:
+        """Start the dead letters anew."""
+        self._books.execute("DELETE FROM dead")
+
+    def forget_mended(self) -> None:
+        """Forget dead letters whose event reached the index after all, so that no record counts twice."""
+        self._books.execute(
+            """DELETE FROM dead WHERE (file, "offset") NOT IN (SELECT file, "offset" FROM dead_due)
+            AND (file, "offset") IN (SELECT file, "offset" FROM events JOIN dead USING (file, "offset") WHERE copies > 0)"""
+        )
+
     def document(self, id: str, index: str) -> None:
         if not self._books.execute("UPDATE events SET copies = min(copies + 1, 2) WHERE id = ?", (id,)).rowcount:
             self._books.execute("INSERT OR REPLACE INTO unexplained VALUES (?, ?)", (id, index))

@@ -35,6 +35,8 @@ _MORE = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(_
 
 
 def _long(number: int) -> bytes:
+    if 0 <= number < _PIECE // 2:  # every length
+        return _LAST[number << 1]
     number = number << 1 ^ number >> 63
     out = b""
     while number >= _PIECE:

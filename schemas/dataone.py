@@ -21,10 +21,9 @@ from schemas.localtime import LocalClock
 from schemas.place import Place
 from schemas.source import Source, SourceSettings
 
-DROPPED = (
-    *("location", "country", "region", "city"),
-    *(f"geohash_{digits}" for digits in range(1, 10)),
-    *("inFullRobotList", "inPartialRobotList", "isPublic"),
+DROPPED = frozenset(
+    {"location", "country", "region", "city", "inFullRobotList", "inPartialRobotList", "isPublic"}
+    | {f"geohash_{digits}" for digits in range(1, 10)}
 )
 
 PROPERTIES: Mapping = {
@@ -136,8 +135,6 @@ def _parse(value: bytes, place: Place, offset: int, beat_name: str, static: dict
     record = _object(value, place.torn, offset)
     if isinstance(record, Dead):
         return record
-    for name in DROPPED:
-        record.pop(name, None)
     problems: list[str] = []
     _clean(record, problems)
     id_ = record.get("id")
@@ -206,6 +203,9 @@ def _clean(record: Document, problems: list[str]) -> None:
     """Leave in the record only what its mapping takes; the common case costs one look-up and one comparison a field."""
     odd = [name for name, value in record.items() if type(value) is not _USUAL.get(name)]
     for name in odd:
+        if name in DROPPED:
+            del record[name]
+            continue
         if name not in _CLEANERS and not _usable(name):
             del record[name]
             problems.append(f"{name[:LONGEST_NAME]}:unusable_name")

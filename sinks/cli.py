@@ -12,7 +12,7 @@ from elasticsearch import OrjsonSerializer
 
 from sinks.consume import Sink
 from sinks.fields import Fields
-from tailrace import kafka, kafka_access, options, search
+from tailrace import generations, kafka, kafka_access, options, search
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
 
@@ -22,8 +22,9 @@ log = logging.getLogger("tailrace.sink")
 @click.command(short_help="Write events to Elasticsearch.")
 @options.sources
 @options.wait
+@generations.option
 @options.pass_settings
-def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float) -> None:
+def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float, generation: str | None) -> None:
     """Write the events of <source>.enriched to Elasticsearch, into indices by event month.
 
     Index templates are put at the start where they are missing or older, and whenever a file of actions changes; indices that are there
@@ -33,12 +34,13 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float) -> No
 
     Any number of sinks share the partitions. SIGTERM and Ctrl-C end it cleanly with exit code 0; after a kill it goes on where it was.
 
-    Exit codes: 69 a server does not answer, 77 a wrong password or missing privilege, 78 the configuration.
+    Exit codes: 65 too many dead letters, 69 a server does not answer, 77 a wrong password or missing privilege, 78 the configuration.
     """
     names = options.chosen(settings, source_names)
     sources = load_sources(settings, settings.sources)  # all: sources that share an index share a template
-    fields = Fields(settings.elasticsearch, sources.values())
     admin = kafka.connect(settings.kafka, wait_s)
+    settings = generations.resolve(settings, generation)
+    fields = Fields(settings.elasticsearch, sources.values())
     client = search.connect(settings.elasticsearch, wait_s, serializer=OrjsonSerializer())  # answers are long
     kafka_access.require(admin, settings.kafka, "sink", names)
     fields.install(client)

@@ -19,6 +19,7 @@ from sinks.lanes import LANES, Lane, lane_number
 from sinks.offsets import Offsets
 from sinks.writer import Writer
 from tailrace import kafka
+from tailrace.dead_share import DeadShare
 from tailrace.errors import Refused, TailraceError
 from tailrace.kafka_access import explained
 from tailrace.settings import Settings
@@ -64,7 +65,8 @@ class Sink:
         self._full_since: float | None = None
         dead_letters = DeadLetters(
             Producer(kafka.producer_config(settings.kafka)),
-            {topic: kafka.topic(settings.kafka, source.name, "dead") for topic, source in topics.items()},
+            {topic: kafka.dead_topic(settings.kafka, source.name, "sink") for topic, source in topics.items()},
+            DeadShare("sink", ", ".join(source.name for source in topics.values()), settings.max_dead_share, files=1),
         )
         url = settings.elasticsearch.url
         version_fields = {topic: source.version_field for topic, source in topics.items() if source.version_field}

@@ -10,7 +10,9 @@ import msgspec
 from schemas.envelope import EventEnvelope, Patch, Summary, decode
 from schemas.place import Place, key
 from sinks.bulk import Record
+from sinks.outcomes import PATCH_WITHOUT_DOCUMENT
 from tailrace.dead import DeadLetter
+from tailrace.dead_share import Dead, DeadShare
 from tailrace.errors import TailraceError
 from tailrace.kafka import MAX_RECORD_BYTES
 
@@ -27,9 +29,13 @@ class Interrupted(Exception):
 class DeadLetters:
     """One producer for all lanes. `topics` names the dead letter topic of each topic that is read."""
 
-    def __init__(self, producer: Any, topics: Mapping[str, str]) -> None:
+    def __init__(self, producer: Any, topics: Mapping[str, str], share: DeadShare) -> None:
         self._producer = producer
         self._topics = topics
+        self._share = share
+        self._lock = threading.Lock()
+        self._kept: list[Dead] = []
+        """Since the last `count`."""
         self._failure: str | None = None
 
     def keep(self, record: Record, reason: str, message: str) -> None:
@@ -44,6 +50,15 @@ class DeadLetters:
             headers=letter.headers(),
             on_delivery=self._delivered,
         )
+        if reason != PATCH_WITHOUT_DOCUMENT:
+            with self._lock:
+                self._kept.append(Dead(letter.key.rpartition(b"@")[0], reason))
+
+    def count(self, events: int) -> None:
+        """So many events are settled, the letters since the last call among them. Raises TooManyDead."""
+        with self._lock:
+            kept, self._kept = self._kept, []
+            self._share.count(events, kept)
 
     def confirm(self, cancelled: threading.Event) -> None:
         """Return when Kafka holds every letter. Raises Interrupted, and TailraceError where Kafka will not take one."""

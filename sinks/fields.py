@@ -82,7 +82,9 @@ def update(client: Elasticsearch, pattern: str, properties: Properties) -> None:
     Raises TailraceError where Elasticsearch does not say what they have; what it refuses to add is a warning.
     """
     try:
-        found = client.indices.get_mapping(index=pattern, expand_wildcards="open", ignore_unavailable=True, allow_no_indices=True)
+        found = client.indices.get_mapping(
+            index=pattern, expand_wildcards=["open", "hidden"], ignore_unavailable=True, allow_no_indices=True
+        )
     except AuthorizationException as error:
         log.warning("indices that are there cannot be given new fields: grant view_index_metadata and manage on %s (%s)", pattern, error)
         return

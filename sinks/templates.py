@@ -42,6 +42,11 @@ def common_name(elasticsearch: config.Elasticsearch) -> str:
     return f"{elasticsearch.index_prefix}tailrace-common"
 
 
+def view_name(template: str) -> str:
+    """The component template that says whether users see what the index template makes (`sinks.view`)."""
+    return f"{template}-view"
+
+
 def component(elasticsearch: config.Elasticsearch) -> dict[str, Any]:
     """The component template: settings, the common fields, and what becomes of fields that nobody declared."""
     lifecycle = {} if elasticsearch.ilm_policy is None else {"index.lifecycle.name": elasticsearch.ilm_policy}
@@ -51,6 +56,7 @@ def component(elasticsearch: config.Elasticsearch) -> dict[str, Any]:
                 "index.number_of_shards": elasticsearch.number_of_shards,
                 "index.number_of_replicas": elasticsearch.number_of_replicas,
                 "index.refresh_interval": elasticsearch.refresh_interval,
+                "index.codec": elasticsearch.codec,
                 "index.mapping.ignore_malformed": True,
                 "index.mapping.ignore_above": KEYWORD["ignore_above"],
                 "index.mapping.total_fields.limit": FIELD_LIMIT,
@@ -81,7 +87,8 @@ def index_templates(elasticsearch: config.Elasticsearch, sources: Iterable[Sourc
             found[name] = {
                 "index_patterns": [pattern],
                 "priority": PRIORITY + len(pattern),  # of `log-*` and `log-web-*` the second is for log-web-2026.11
-                "composed_of": [common_name(elasticsearch)],
+                "composed_of": [common_name(elasticsearch), view_name(name)],
+                "ignore_missing_component_templates": [view_name(name)],  # as long as nothing was switched
                 "template": {"mappings": {"properties": {}}},
             }
         properties = found[name]["template"]["mappings"]["properties"]
@@ -104,17 +111,22 @@ def summary_templates(elasticsearch: config.Elasticsearch, sources: Iterable[Sou
     for source in sources:
         for family in source.families:
             alias = f"{elasticsearch.index_prefix}{source.index}-{family}"
-            found[f"{elasticsearch.index_prefix}tailrace-{source.name}-{family}"] = {
+            name = f"{elasticsearch.index_prefix}tailrace-{source.name}-{family}"
+            found[name] = {
                 "index_patterns": [f"{alias}-*"],
                 "priority": PRIORITY + len(alias) + 2,
-                "composed_of": [common_name(elasticsearch)],
+                "composed_of": [common_name(elasticsearch), view_name(name)],
                 "template": {
                     "settings": {"index.hidden": True},
-                    "aliases": {alias: {"is_hidden": True}},
                     "mappings": {"properties": _summary_properties(source, family)},
                 },
             }
     return found
+
+
+def summary_aliases(elasticsearch: config.Elasticsearch, sources: Iterable[Source]) -> dict[str, str]:
+    """The alias of each of the `summary_templates`."""
+    return {name: body["index_patterns"][0].removesuffix("-*") for name, body in summary_templates(elasticsearch, sources).items()}
 
 
 def _summary_properties(source: Source, family: str) -> dict[str, Any]:
@@ -132,6 +144,9 @@ def install(client: Elasticsearch, elasticsearch: config.Elasticsearch, sources:
     common = common_name(elasticsearch)
     try:
         _put(client, f"/_component_template/{common}", "component_templates", "component_template", component(elasticsearch))
+        for name, alias in summary_aliases(elasticsearch, sources).items():
+            if not client.cluster.exists_component_template(name=view_name(name)):  # a switch of generations changes it
+                client.cluster.put_component_template(name=view_name(name), template={"aliases": {alias: {"is_hidden": True}}})
         for name, body in (index_templates(elasticsearch, sources) | summary_templates(elasticsearch, sources)).items():
             _put(client, f"/_index_template/{name}", "index_templates", "index_template", body)
     except AuthorizationException as error:

@@ -96,13 +96,14 @@ class Writer:
     def write(self, batch: Batch) -> None:
         """Return when every record of the batch is settled.
 
-        Raises Interrupted where the sink gives up meanwhile, Refused and TailraceError where no further try can help.
+        Raises Interrupted where the sink gives up meanwhile, TooManyDead, Refused and other TailraceErrors where no further try can help.
         """
         for record, unusable in batch.unusable:
             self._dead_letters.keep(record, unusable.reason, str(unusable))
         dead = len(batch.unusable) + self._write(batch.operations, batch.records)
         if dead:
             self._dead_letters.confirm(self._cancelled)
+        self._dead_letters.count(len(batch.operations) + len(batch.unusable) - batch.patches)
         self._counts.add(documents=len(batch.operations) + len(batch.unusable) - dead, patches=batch.patches, dead=dead)
 
     def _write(self, operations: list[bytes], records: list[Record]) -> int:

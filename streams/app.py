@@ -25,7 +25,7 @@ def make_app(settings: config.Settings, role: str, **faust_settings: Any) -> fau
 
     Raises ConfigError where `state_dir` cannot be written, and what `credentials` raises.
     """
-    folder = Path(settings.state_dir).absolute() / "stream" / role
+    folder = Path(settings.state_dir).absolute() / "stream" / f"{role}{settings.kafka.suffix(role)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import orjson
@@ -24,7 +24,7 @@ from streams.enrich import Enricher
 from streams.lookback import Clocks, Wind, winder
 from streams.outbox import Output, by_topic
 from streams.worker import Worker
-from tailrace import kafka
+from tailrace import dead_share, kafka
 from tailrace.dead import DeadLetter
 from tailrace.settings import Settings, hash_key
 
@@ -151,10 +151,11 @@ def _defect(error: Exception, value: bytes, offset: int) -> Dead:
 class ParseAgent:
     """Gives batches to a parser, winds clocks, sends what comes of it."""
 
-    def __init__(self, worker: Worker, parser: Parser, wind: Wind | None) -> None:
+    def __init__(self, worker: Worker, parser: Parser, wind: Wind | None, share: dead_share.DeadShare) -> None:
         self._worker = worker
         self._parser = parser
         self._wind = wind
+        self._share = share
         self._generation = -1
 
     async def __call__(self, event: EventT) -> None:
@@ -172,7 +173,15 @@ class ParseAgent:
             where = TopicPartition(record.topic, record.partition, record.offset)
             clocks.set((record.partition, place.file), await asyncio.to_thread(self._wind, where, place.file, offset))
             at = self._parser.run(records, at, outputs)
+        self._share.count(len(records), _letters(outputs))
         await self._worker.outbox.send(outputs, partial(self._worker.done, event, by_topic(outputs)))
+
+
+def _letters(outputs: Sequence[Output]) -> Iterator[dead_share.Dead]:
+    """Only dead letters have headers."""
+    for output in outputs:
+        if output.headers is not None:
+            yield dead_share.Dead(output.key.rpartition(b"@")[0], dict(output.headers)["reason"].decode())
 
 
 def build(settings: Settings, sources: Sequence[Source]) -> Worker:
@@ -184,8 +193,10 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
     app = make_app(settings, "parse")
     worker = Worker(settings, app)
     for source in sources:
-        raw, events, dead = (kafka.topic(settings.kafka, source.name, kind) for kind in ("raw", "events", "dead"))
+        raw, events = (kafka.topic(settings.kafka, source.name, kind) for kind in ("raw", "events"))
+        dead = kafka.dead_topic(settings.kafka, source.name, "parse")
         parser = Parser(following(source), events, dead, Enricher(source, key).enrich)
         wind = winder(settings.kafka, source, source.local_timezone) if source.local_timezone else None
-        worker.agent(batches(app, raw), f"parse-{source.name}", ParseAgent(worker, parser, wind))
+        share = dead_share.DeadShare("parse", source.name, settings.max_dead_share)
+        worker.agent(batches(app, raw), f"parse-{source.name}", ParseAgent(worker, parser, wind, share))
     return worker

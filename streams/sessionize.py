@@ -156,9 +156,8 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
     worker = Worker(settings, app)
     admin = kafka.connect(settings.kafka)
     for source in sources:
-        events, enriched, sessions, dead = (
-            kafka.topic(settings.kafka, source.name, kind) for kind in ("events", "enriched", "sessions", "dead")
-        )
+        events, enriched, sessions = (kafka.topic(settings.kafka, source.name, kind) for kind in ("events", "enriched", "sessions"))
+        dead = kafka.dead_topic(settings.kafka, source.name, "sessionize")
         table = make_table(app, settings, admin, source.name)
         worker.at_end.append(table.abandon)
         sessionizer = Sessionizer(source, Topics(enriched, sessions, dead))

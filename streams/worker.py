@@ -99,7 +99,7 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         for work in (self.outbox.poll(), self.app.start(), self._watch_crash()):
             self.background(work)
-        watchdog = Watchdog(self.settings.kafka, self.app)
+        watchdog = Watchdog(self.settings.kafka, self.app, lambda error: loop.call_soon_threadsafe(self.fail, error))
         watchdog.start()
         monitor = self._monitor()
         try:

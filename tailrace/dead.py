@@ -2,11 +2,16 @@
 
 The key is the key of the record on `<source>.raw` with the offset of the payload in its file, so a dead letter that is
 written twice is recognised. Dead letters are few: headers cost nothing here.
+
+What a person decided about a letter (`tailrace dead retry`, `drop`) follows it on the same partition as a record of its own, so
+letters and verdicts age together, whatever retention the topic has, and whoever reads the topic in order knows both.
 """
 
-from typing import Literal, NamedTuple
+from hashlib import blake2b
+from typing import Literal, NamedTuple, get_args
 
 Stage = Literal["ship", "parse", "sessionize", "sink"]
+Verdict = Literal["retried", "dropped"]
 
 
 class DeadLetter(NamedTuple):
@@ -33,6 +38,34 @@ class DeadLetter(NamedTuple):
             ("offset", b"%d" % self.offset),
             *whole,
         ]
+
+    @property
+    def id(self) -> str:
+        """Ten hexadecimal digits: the same for the same record that failed in the same stage, however often it was read."""
+        digest = blake2b(self.stage.encode(), digest_size=5)
+        for part in (self.key, self.payload):
+            digest.update(b"%d:" % len(part) + part)
+        return digest.hexdigest()
+
+
+class Handled(NamedTuple):
+    """The verdict on a letter. Its record has the letter's key and no payload."""
+
+    letter: str
+    """The letter's id."""
+    verdict: Verdict
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return [("verdict", self.verdict.encode()), ("letter", self.letter.encode())]
+
+
+def handled(headers: list[tuple[str, bytes]] | None) -> Handled | None:
+    """The verdict that a record of a dead letter topic is; None for a letter."""
+    found = dict(headers or [])
+    verdict = found.get("verdict", b"").decode(errors="replace")
+    if verdict not in get_args(Verdict):
+        return None
+    return Handled(found.get("letter", b"").decode(errors="replace"), verdict)  # type: ignore[arg-type]
 
 
 def from_record(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]] | None) -> DeadLetter:

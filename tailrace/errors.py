@@ -4,6 +4,7 @@
     ├── ConfigError                exit 78 (EX_CONFIG): a key, a type, a file; names the key and the fix
     ├── Unreachable                exit 69 (EX_UNAVAILABLE): a server does not answer
     ├── Refused                    exit 77 (EX_NOPERM): wrong password, missing privilege
+    ├── TooManyDead                exit 65 (EX_DATAERR): most of what is read becomes dead letters; a restart would only bury more
     └── Incomplete                 exit 1: the work asked for could not be finished, and what is missing
 
 The message says what happened, where, and what to do. Anything else that escapes is a defect and shows its traceback.
@@ -31,6 +32,10 @@ class Unreachable(TailraceError):
 
 class Refused(TailraceError):
     exit_code = 77
+
+
+class TooManyDead(TailraceError):
+    exit_code = 65
 
 
 class Incomplete(TailraceError):

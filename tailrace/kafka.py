@@ -4,13 +4,14 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tailrace import settings as config
+from tailrace.dead import Stage
 from tailrace.errors import ConfigError, Refused, TailraceError, Unreachable
 
 REPEAT_S = 30.0
@@ -54,13 +55,26 @@ _REFUSALS = {
 
 
 def topic(kafka: config.Kafka, source: str, kind: Kind) -> str:
-    """`<prefix><source>.<kind>`."""
-    return f"{kafka.topic_prefix}{source}.{kind}"
+    """`<prefix><source>.<kind>`, with the suffix of a later generation. Dead letters of a stage: `dead_topic`."""
+    return f"{kafka.topic_prefix}{source}.{kind}{kafka.suffix(kind)}"
+
+
+def dead_topic(kafka: config.Kafka, source: str, stage: Stage) -> str:
+    """Where a stage keeps its dead letters: those of the first generation and the producers' on `<prefix><source>.dead`."""
+    return f"{kafka.topic_prefix}{source}.dead{kafka.suffix(stage)}"
+
+
+def dead_topics(kafka: config.Kafka, source: str) -> dict[str, set[Stage]]:
+    """The dead letter topics of a generation, and whose letters on each are its own."""
+    found: dict[str, set[Stage]] = {}
+    for stage in get_args(Stage):
+        found.setdefault(dead_topic(kafka, source, stage), set()).add(stage)
+    return found
 
 
 def group(kafka: config.Kafka, role: str) -> str:
-    """Consumer group (and Faust app id) of a role: `<prefix>tailrace-<role>`."""
-    return f"{kafka.topic_prefix}tailrace-{role}"
+    """Consumer group (and Faust app id) of a role: `<prefix>tailrace-<role>`, with the suffix of a later generation."""
+    return f"{kafka.topic_prefix}tailrace-{role}{kafka.suffix(role)}"
 
 
 def client_config(kafka: config.Kafka, **extra: Any) -> dict[str, Any]:
@@ -158,8 +172,10 @@ def _not_let_in(kafka: config.Kafka, error: KafkaError) -> Refused:
 
 def ensure_topics(admin: AdminClient, kafka: config.Kafka, sources: Iterable[str]) -> None:
     """Create what is missing of the sources' topics; those that are there keep their settings. Raises Refused where that is forbidden."""
+    names = list(sources)
     present = admin.list_topics(timeout=10).topics
-    wanted = {topic(kafka, source, kind): kind for source in sources for kind in KINDS}
+    wanted = {topic(kafka, source, kind): kind for source in names for kind in KINDS}
+    wanted |= {dead: "dead" for source in names for dead in dead_topics(kafka, source)}
     create_topics(admin, kafka, {name: kind for name, kind in wanted.items() if name not in present})
 
 

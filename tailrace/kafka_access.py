@@ -50,7 +50,7 @@ def grants(kafka: Kafka, role: Role, sources: Iterable[str]) -> Iterator[Grant]:
     """All that a role needs. With Create it makes its topics where they are missing; leave that out where somebody else makes them."""
     sources = list(sources)
     for operation in dict.fromkeys(TOPICS[role].values()):
-        found = tuple(names.topic(kafka, source, kind) for source in sources for kind, its in TOPICS[role].items() if its == operation)
+        found = tuple(_topic(kafka, role, source, kind) for source in sources for kind, its in TOPICS[role].items() if its == operation)
         yield Grant((operation,) if role == "audit" else (operation, "Create"), "topic", found)
     if role in OF_GROUPS:
         yield Grant(("Read",), "group", (names.group(kafka, role),), prefixed=True)
@@ -59,6 +59,11 @@ def grants(kafka: Kafka, role: Role, sources: Iterable[str]) -> Iterator[Grant]:
         yield Grant(("Write",), "transactional-id", (f"{names.group(kafka, role)}-",), prefixed=True)
     if role == "audit":
         yield Grant(("Describe",), "group", tuple(names.group(kafka, reader) for reader in (*OF_GROUPS, role)), prefixed=True)
+
+
+def _topic(kafka: Kafka, role: Role, source: str, kind: Kind) -> str:
+    """A topic of the role's generation; those of dead letters differ by stage."""
+    return names.dead_topic(kafka, source, role) if kind == "dead" and role != "audit" else names.topic(kafka, source, kind)
 
 
 def command(grant: Grant, user: str, bootstrap_servers: str) -> str:
@@ -76,7 +81,7 @@ def require(admin: AdminClient, kafka: Kafka, role: Role, sources: Iterable[str]
 
     Raises Refused naming every right that is missing, Unreachable where the broker does not say. One that knows no rights allows all.
     """
-    needed = {names.topic(kafka, source, kind): (kind, operation) for source in sources for kind, operation in TOPICS[role].items()}
+    needed = {_topic(kafka, role, source, kind): (kind, operation) for source in sources for kind, operation in TOPICS[role].items()}
     lacking: dict[str, list[str]] = {}
     missing: dict[str, Kind] = {}
     for name, future in admin.describe_topics(

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from elasticsearch import ApiError, TransportError
 
 from tailrace import kafka, search
-from tailrace.dead import from_record
+from tailrace.dead import from_record, handled
 from tailrace.errors import Unreachable
 from tailrace.settings import Settings
 
@@ -60,7 +60,7 @@ class Progress(NamedTuple):
     documents: int
     """Searchable in the sources' indices."""
     dead: Counter[tuple[str, str, str]]
-    """Distinct dead letters by (source, stage, reason)."""
+    """Distinct dead letters by (source, stage, reason), without those that were retried or dropped."""
 
     def drained(self) -> bool:
         """Whether nothing is on its way. Commits were read before ends, so this holds stage after stage."""
@@ -88,10 +88,13 @@ class Monitor:
         self._groups = {name: self._consumer(name) for name in STAGES}
         self._search = search.client(settings.elasticsearch, request_timeout=REQUEST_S)
         self._indices = ",".join(index_pattern(settings, name) for name in self._sources)
+        self._dead_topics = {
+            topic: (source, stages) for source in self._sources for topic, stages in kafka.dead_topics(self._kafka, source).items()
+        }
         self._letters = self._consumer("progress")
         self._letters_assigned = False
-        self._seen: set[int] = set()
-        """One number for each dead letter: they are few, or something is very wrong."""
+        self._waiting: dict[str, tuple[str, str, str]] = {}
+        """Of each dead letter, by id, what it counts as: they are few, or something is very wrong."""
         self._dead: Counter[tuple[str, str, str]] = Counter()
 
     def close(self) -> None:
@@ -125,7 +128,10 @@ class Monitor:
     def _look(self) -> Progress:
         began = time.monotonic()
         topics = self._groups["parse"].list_topics(timeout=REQUEST_S).topics
-        if any(topic not in topics for kind in ("raw", "events", "enriched", "dead") for topic in self._topics(kind)):
+        if (
+            any(topic not in topics for kind in ("raw", "events", "enriched") for topic in self._topics(kind))
+            or self._dead_topics.keys() - topics
+        ):
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))  # made a moment ago, and this broker does not know yet
         read = {
             name: [TopicPartition(topic, partition) for topic in self._topics(kind) for partition in topics[topic].partitions]
@@ -134,7 +140,7 @@ class Monitor:
         # Commits before ends, and stage after stage: a stage that had caught up then has nothing more to hand on now.
         committed = {name: self._committed(name, partitions) for name, partitions in read.items()}
         stages = tuple(self._stage(name, partitions, committed[name]) for name, partitions in read.items())
-        self._read_letters([TopicPartition(topic, number, 0) for topic in self._topics("dead") for number in topics[topic].partitions])
+        self._read_letters([TopicPartition(topic, number, 0) for topic in self._dead_topics for number in topics[topic].partitions])
         return Progress(began, stages, self._documents(), self._dead.copy())
 
     def refresh(self) -> None:
@@ -178,12 +184,16 @@ class Monitor:
                     self._count(message)
 
     def _count(self, message: Any) -> None:
+        verdict = handled(message.headers())
+        if verdict is not None:
+            if kind := self._waiting.pop(verdict.letter, None):
+                self._dead[kind] -= 1
+            return
         letter = from_record(message.key(), message.value(), message.headers())
-        mark = hash((message.topic(), letter.stage, letter.key))
-        if mark not in self._seen:
-            self._seen.add(mark)
-            source = message.topic().removeprefix(self._kafka.topic_prefix).removesuffix(".dead")
-            self._dead[source, letter.stage, letter.reason] += 1
+        source, stages = self._dead_topics[message.topic()]
+        if letter.id not in self._waiting and (not letter.stage or letter.stage in stages):
+            self._waiting[letter.id] = kind = source, letter.stage, letter.reason
+            self._dead[kind] += 1
 
 
 class Watch(threading.Thread):

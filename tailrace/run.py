@@ -3,11 +3,11 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import click
 
-from tailrace import kafka, options, search
+from tailrace import generations, kafka, options, search
 from tailrace.display import Display, Rates, rows
 from tailrace.errors import Incomplete
 from tailrace.progress import Monitor, Progress, Watch
@@ -16,6 +16,9 @@ from tailrace.supervisor import Supervisor
 
 PLAIN_EVERY_S = {True: 5.0, False: 60.0}
 """In a pipe, by --once: a person waits for a backfill, but a journal keeps what a service says."""
+
+WORKERS = {"parse": ["stream", "parse"], "sessionize": ["stream", "sessionize"], "sink": ["sink"]}
+"""What each role's command is, in the order of the data."""
 
 PRODUCERS = {"ship", "harvest"}
 """Processes that end by themselves in a backfill."""
@@ -37,8 +40,11 @@ PRODUCERS = {"ship", "harvest"}
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N", help="Processes of each of parse, sessionize, sink."
 )
+@generations.option
 @options.pass_settings
-def run(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: float, timeout_s: float, workers: int) -> None:
+def run(
+    settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: float, timeout_s: float, workers: int, generation: str | None
+) -> None:
     """Ship, stream and sink on this machine under one supervisor, which restarts what dies; and harvest, where a source has a Solr core.
 
     Runs until SIGTERM or Ctrl-C, and then stops everything. SIGHUP makes the producer read the configuration again (see `tailrace ship
@@ -48,12 +54,14 @@ def run(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: f
     names = options.chosen(settings, source_names)
     admin = kafka.connect(settings.kafka, wait_s)
     search.connect(settings.elasticsearch, wait_s).close()
+    generation = generations.read(settings.kafka).named(generation).name  # one for all processes, though it be switched meanwhile
+    settings = generations.resolve(settings, generation)
     kafka.ensure_topics(admin, settings.kafka, names)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     started = time.monotonic()
     with Display("tailrace run", PLAIN_EVERY_S[once]) as display, Monitor(settings, names) as monitor:
         cores = [name for name in names if settings.sources[name].solr_url]
-        processes = commands(names, wait_s, workers, once, cores=cores, all_sources=not source_names)
+        processes = commands(names, wait_s, workers, once, generation, cores=cores, all_sources=not source_names)
         ending = PRODUCERS & processes.keys() if once else ()
         supervisor = Supervisor(processes, environment, display.say, once=ending, reload={"ship"})
         backfill = Backfill(timeout_s) if once else None
@@ -77,24 +85,41 @@ def run(settings: Settings, once: bool, source_names: tuple[str, ...], wait_s: f
 
 
 def commands(
-    names: Sequence[str], wait_s: float, workers: int, once: bool, *, cores: Sequence[str] = (), all_sources: bool = False
+    names: Sequence[str],
+    wait_s: float,
+    workers: int,
+    once: bool,
+    generation: str,
+    *,
+    cores: Sequence[str] = (),
+    all_sources: bool = False,
 ) -> dict[str, list[str]]:
-    """The processes of a run, by name, with this command's own --config and --log-level.
+    """The processes of a run, by name.
 
     `cores`: those of the sources to harvest. `all_sources`: the producer ships those that the configuration will name, too.
     """
+    ends = ["--once"] if once else []
+    found = {"ship": [*_tailrace(), "ship", *ends, *_chosen([] if all_sources else names), "--wait", f"{wait_s}s"]}
+    if cores:
+        found["harvest"] = [*_tailrace(), "harvest", *ends, *_chosen(cores), "--wait", f"{wait_s}s"]
+    return found | worker_commands(WORKERS, names, wait_s, workers, generation)
+
+
+def worker_commands(roles: Iterable[str], names: Sequence[str], wait_s: float, workers: int, generation: str) -> dict[str, list[str]]:
+    """So many processes of each role for a generation, by name."""
+    own = [*_chosen(names), "--wait", f"{wait_s}s", "--generation", generation]
+    return {
+        role if number == 1 else f"{role}-{number}": [*_tailrace(), *WORKERS[role], *own]
+        for role in roles
+        for number in range(1, workers + 1)
+    }
+
+
+def _tailrace() -> list[str]:
+    """This command, with its own --config and --log-level."""
     root = click.get_current_context().find_root()
     config = ["--config", str(root.obj)] if root.obj else []
-    tailrace = [sys.executable, "-m", "tailrace.cli", *config, "--log-level", root.params.get("log_level", "info")]
-    shared = [*_chosen(names), "--wait", f"{wait_s}s"]
-    ends = ["--once"] if once else []
-    found = {"ship": [*tailrace, "ship", *ends, *_chosen([] if all_sources else names), "--wait", f"{wait_s}s"]}
-    if cores:
-        found["harvest"] = [*tailrace, "harvest", *ends, *_chosen(cores), "--wait", f"{wait_s}s"]
-    for name, words in (("parse", ["stream", "parse"]), ("sessionize", ["stream", "sessionize"]), ("sink", ["sink"])):
-        for number in range(1, workers + 1):
-            found[name if number == 1 else f"{name}-{number}"] = [*tailrace, *words, *shared]
-    return found
+    return [sys.executable, "-m", "tailrace.cli", *config, "--log-level", root.params.get("log_level", "info")]
 
 
 def _chosen(names: Sequence[str]) -> list[str]:

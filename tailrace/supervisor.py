@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from tailrace.errors import ConfigError, Refused, TailraceError, Unreachable
+from tailrace.errors import ConfigError, Refused, TailraceError, TooManyDead, Unreachable
 
 FIRST_PAUSE_S = 0.5
 """Before the first restart; doubles with every death."""
@@ -166,7 +166,7 @@ class Supervisor:
     def poll(self, wait_s: float = 0.0) -> None:
         """Pass on output, notice deaths, restart what is due; returns early when something happens.
 
-        Raises ConfigError or Refused when a child ended with that exit code, TailraceError when one keeps dying.
+        Raises ConfigError, Refused or TooManyDead when a child ended with that exit code, TailraceError when one keeps dying.
         """
         now = time.monotonic()
         due = [child.start_at - now for child in self._children.values() if child.start_at is not None]
@@ -294,6 +294,8 @@ class Supervisor:
             raise ConfigError(f"{child.name} cannot run with this configuration{said}")
         if code == Refused.exit_code:
             raise Refused(f"{child.name} was refused{said}")
+        if code == TooManyDead.exit_code:
+            raise TooManyDead(f"{child.name} makes too many dead letters{said}")
         if code == Unreachable.exit_code or code in KILLED:
             return
         child.deaths.append(now)

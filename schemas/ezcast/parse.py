@@ -126,7 +126,7 @@ _LEVEL = _typed("level", "integer")
 def _event(plan: _Plan, parts: list[str], place: Place, offset: int, time: tuple[int, int | None]) -> Event:
     """The event of a record whose parts are the plan's names; `time` is in seconds since 1970, with its fold."""
     seconds, fold = time
-    document: Document = dict(zip(plan.names, parts, strict=True))
+    document: Document = dict(zip(plan.names, parts, strict=False))  # of one length; to have it checked costs 0.2 us
     problems = []
     for name, known, convert in plan.typed:
         text = document[name]
@@ -183,6 +183,7 @@ def _parse_odd(catalogue: Catalogue, value: bytes, place: Place, offset: int, cl
     except ValueError:
         yield Dead("invalid_time", f"the stamp {reading.parts[0]} is no time of any calendar", value, offset)
         return
+    assert len(reading.parts) == len(reading.plan.names)
     yield _event(reading.plan, reading.parts, place, offset, time)
     if reading.end < len(value):
         reason = "torn_at_end_of_file" if place.torn else "garbage_like_continuation"

@@ -13,7 +13,7 @@ from reports.audit_cli import COLUMNS
 from schemas.event import Event
 from schemas.heartbeat import Heartbeat, Seal, encode, heartbeat_key, host_key
 from schemas.place import Place, key
-from tailrace.dead import DeadLetter
+from tailrace.dead import DeadLetter, Handled
 from tailrace.sources import as_parsed
 from tests.reports.conftest import MakeStage
 from tests.reports.stage import Record, Stage
@@ -193,6 +193,23 @@ def test_an_event_that_became_a_dead_letter_is_no_loss(ezcast: Stage) -> None:
     found = audit(ezcast)
     assert found["clean"]
     assert (found["totals"]["indexed"], found["totals"]["dead"]) == (9, 1)
+
+
+def test_a_retried_letter_is_indexed_or_dead_or_missing_but_never_two_of_them(ezcast: Stage) -> None:
+    records = ezcast.records(ezcast.write("2016-10-03.trace", TRACE))
+    ezcast.publish(records)
+    ezcast.process(records[1:])
+    place, offset, value = records[0]
+    letter = DeadLetter(key(place, offset), value, "parse", "bad", "bad", "raw", 0, 0)
+    ezcast.produce("dead", [(letter.key, letter.payload)], headers=letter.headers())
+    ezcast.produce("dead", [(letter.key, b"")], headers=Handled(letter.id, "retried").headers())
+    assert only_source(audit(ezcast))["totals"]["missing"] == 1, "sent again, and neither here nor there"
+    ezcast.produce("dead", [(letter.key, letter.payload)], headers=letter._replace(offset=11).headers())
+    found = audit(ezcast)
+    assert (found["clean"], found["totals"]["indexed"], found["totals"]["dead"]) == (True, 9, 1), "it failed again"
+    ezcast.process(records[:1])
+    found = audit(ezcast)
+    assert (found["clean"], found["totals"]["indexed"], found["totals"]["dead"]) == (True, 10, 0)
 
 
 def test_a_record_too_large_for_kafka_is_accounted_for_by_its_dead_letter(ezcast: Stage) -> None:

@@ -157,3 +157,15 @@ def test_files_that_begin_alike_are_identified_by_what_follows(ledger: Ledger, o
             offset += len(value) + 1
     for namesakes in (1, 3):
         assert [identify(file, namesakes, ledger.accounts) for file in (one, other, new)] == [ids[1], ids[0], ids[2]]
+
+
+def test_a_dead_letter_whose_event_arrived_after_all_counts_no_longer(ledger: Ledger) -> None:
+    for offset, value in enumerate((b"mended", b"waits", b"dead as ever")):
+        ledger.record(PLACE, offset, value)
+        ledger.dead_letter(PLACE, offset)
+    ledger.dead_letter(PLACE, 99)
+    ledger.document("mended", "i-1")
+    ledger.forget_mended()
+    assert ledger.dead("file-a") == {1, 2, 99}
+    ledger.forget_dead()
+    assert ledger.dead("file-a") == set()

@@ -32,6 +32,9 @@ class _NoDeadLetters:
     def keep(self, record: object, reason: str, message: str) -> None:
         raise AssertionError(f"{reason}: {message}")
 
+    def count(self, events: int) -> None:
+        pass
+
 
 def copy_of(version: int, session: int) -> EventEnvelope:
     document = orjson.dumps({"_version_": version, "n": version - SOLR})

@@ -12,6 +12,7 @@ from schemas.envelope import SessionSummary
 from schemas.session import session_id
 from streams.members import Member
 from tailrace import kafka
+from tailrace.errors import TooManyDead
 from tests.helpers import eventually
 from tests.streams.cluster import Click, Cluster, lines
 from tests.streams.test_sessions import oracle, summaries
@@ -74,6 +75,20 @@ def test_parse_passes_events_on_and_buries_what_cannot_be_named(cluster: Cluster
             ("not_json", records[1]),
         ]
     )
+
+
+def test_a_broken_release_stops_before_it_buries_a_topic_and_a_file_of_garbage_does_not(cluster: Cluster) -> None:
+    cluster.publish("clicks", lines("garbage", [b"not json %d" % number for number in range(3_000)]))
+    cluster.publish("clicks", lines("good", [Click("a", T0, "somebody").line()]))
+    with cluster.worker("parse", "--source", "clicks"):
+        eventually(lambda: cluster.done("parse", "clicks"), "a file of garbage is dead letters", WITHIN_S)
+    assert len(cluster.dead("clicks")) == 3_000
+    for file in range(8):
+        cluster.publish("clicks", lines(f"file-{file}", [b"another format %d" % number for number in range(1_500)]))
+    with cluster.worker("parse", "--source", "clicks") as worker:
+        assert worker.end() == TooManyDead.exit_code
+    assert "max_dead_share" in worker.said.splitlines()[-1]
+    assert not cluster.done("parse", "clicks"), "what it stopped at is read again"
 
 
 @pytest.mark.parametrize(("role", "out"), [("parse", "events"), ("sessionize", "enriched")])

@@ -28,7 +28,7 @@ class TestCommands:
     def started(self, *words: str, workers: int = 1, once: bool = False) -> dict[str, list[str]]:
         with click.Context(main, obj=Path("some.toml")) as context:
             context.params["log_level"] = "warning"
-            return commands(list(words), 15.0, workers, once)
+            return commands(list(words), 15.0, workers, once, "v2")
 
     def test_four_processes_with_the_same_configuration(self) -> None:
         found = self.started("ezcast")
@@ -36,7 +36,7 @@ class TestCommands:
         start = [sys.executable, "-m", "tailrace.cli", "--config", "some.toml", "--log-level", "warning"]
         end = ["--source", "ezcast", "--wait", "15.0s"]
         assert found["ship"] == [*start, "ship", *end]
-        assert found["sessionize"] == [*start, "stream", "sessionize", *end]
+        assert found["sessionize"] == [*start, "stream", "sessionize", *end, "--generation", "v2"]
 
     def test_once_concerns_only_the_producer(self) -> None:
         found = self.started("ezcast", once=True)
@@ -44,7 +44,7 @@ class TestCommands:
 
     def test_a_source_with_a_core_is_harvested_too(self) -> None:
         with click.Context(main, obj=None):
-            found = commands(["ezcast", "dataone"], 15.0, 1, True, cores=["dataone"])
+            found = commands(["ezcast", "dataone"], 15.0, 1, True, "1", cores=["dataone"])
         assert list(found) == ["ship", "harvest", "parse", "sessionize", "sink"]
         assert found["harvest"][-6:] == ["harvest", "--once", "--source", "dataone", "--wait", "15.0s"]
         assert [name for name, command in found.items() if "--once" in command] == ["ship", "harvest"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tailrace import supervisor
-from tailrace.errors import ConfigError, Refused, TailraceError
+from tailrace.errors import ConfigError, Refused, TailraceError, TooManyDead
 from tailrace.supervisor import Supervisor
 
 LIMIT_S = 20.0
@@ -108,7 +108,7 @@ def test_what_somebody_kills_is_restarted_as_often_as_it_takes(quick: None) -> N
     assert {line.rpartition(" in ")[2] for line in said if "died" in line} == {"0.01 s"}, "there is nothing to wait for"
 
 
-@pytest.mark.parametrize(("code", "error"), [(78, ConfigError), (77, Refused)])
+@pytest.mark.parametrize(("code", "error"), [(78, ConfigError), (77, Refused), (65, TooManyDead)])
 def test_gives_up_at_once_on_what_restarting_cannot_cure(code: int, error: type[TailraceError]) -> None:
     commands = {"a": python(f"print('error: the key'); raise SystemExit({code})"), "b": SLEEP}
     with Supervisor(commands) as group, pytest.raises(error, match="error: the key"):
