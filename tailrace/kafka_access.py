@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
 
+from tailrace import generations
 from tailrace import kafka as names
 from tailrace.errors import Refused, TailraceError, Unreachable
 from tailrace.generations import topic_name
@@ -53,6 +54,8 @@ def grants(kafka: Kafka, role: Role, sources: Iterable[str]) -> Iterator[Grant]:
     for operation in dict.fromkeys(TOPICS[role].values()):
         found = tuple(_topic(kafka, role, source, kind) for source in sources for kind, its in TOPICS[role].items() if its == operation)
         yield Grant((operation,) if role == "audit" else (operation, "Create"), "topic", found)
+    if role != "ship":  # which generation is current; without the right it would seem to be the first
+        yield Grant(("Read",), "topic", (generations.topic_name(kafka),))
     if role in OF_GROUPS:
         yield Grant(("Read",), "group", (names.group(kafka, role),), prefixed=True)
         yield Grant(("Describe",), "group", (names.group(kafka, "audit"),))  # readers of a topic's whole name it
