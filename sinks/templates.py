@@ -56,6 +56,7 @@ def component(elasticsearch: config.Elasticsearch) -> dict[str, Any]:
                 "index.number_of_shards": elasticsearch.number_of_shards,
                 "index.number_of_replicas": elasticsearch.number_of_replicas,
                 "index.refresh_interval": elasticsearch.refresh_interval,
+                "index.codec": elasticsearch.codec,
                 "index.mapping.ignore_malformed": True,
                 "index.mapping.ignore_above": KEYWORD["ignore_above"],
                 "index.mapping.total_fields.limit": FIELD_LIMIT,

@@ -18,6 +18,8 @@ import msgspec
 DAY_MS = 86_400_000
 AGREEING_CLIENTS = 3
 """So many clients must have reached a time before it counts as past."""
+STEP_MS = 3_600_000
+"""A clock moves by steps of at least an hour: most events are told to move nothing by one comparison."""
 ACTIVE_EVENTS = 500_000
 """Of the partition. In so many events there is at most some 50 MB of state that could have been forgotten."""
 LOOK_EVENTS = 10_000
@@ -42,7 +44,7 @@ class _Origin:
         """Events up to this time move nothing."""
 
     def _floor(self) -> int:
-        return min(self.latest.values()) if len(self.latest) == AGREEING_CLIENTS else -(1 << 63)
+        return min(self.latest.values()) + STEP_MS if len(self.latest) == AGREEING_CLIENTS else -(1 << 63)
 
     @property
     def clock(self) -> int:

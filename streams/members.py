@@ -8,7 +8,7 @@ so that no page needs another one to be understood.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from operator import itemgetter
+from operator import itemgetter, sub
 
 import msgspec
 
@@ -162,22 +162,15 @@ def _lower(name: bytes) -> Member:
 
 
 def _encode(members: list[Member], noted: Mapping[Member, Note]) -> bytes:
-    first = before = members[0][0]
-    distances = []
-    events = []
-    for time, event in members:
-        distances.append(time - before)
-        events.append(event)
-        before = time
-    stored = _Stored(distances[1:], events)
+    times = [time for time, _ in members]
+    stored = _Stored(list(map(sub, times[1:], times)), [event for _, event in members])
     if noted:
         texts: dict[bytes, int] = {}
-        for position, member in enumerate(members):
-            note = noted.get(member)
+        for position, note in enumerate(map(noted.get, members)):
             if note is not None:
-                stored.notes += (position, texts.setdefault(note.text, len(texts)), note.amount)
+                stored.notes += (position, texts.setdefault(note[0], len(texts)), note[1])
         stored.texts = list(texts)
-    return first.to_bytes(8, "big", signed=True) + _pack(stored)
+    return times[0].to_bytes(8, "big", signed=True) + _pack(stored)
 
 
 def _decode(value: bytes, notes: dict[Member, Note]) -> list[Member]:

@@ -39,7 +39,7 @@ FETCH_RECORDS = 10_000
 FETCH_S = 0.1
 FOLLOW_S = 0.5
 """How long a standby waits for company of a record, and a rebalance for the standby."""
-REQUEST_S = 30.0
+REQUEST_S = 10.0
 SAY_EVERY_S = 10.0
 SILENT_S = 120.0
 """A recovery that hears nothing for so long fails the worker."""

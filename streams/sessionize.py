@@ -159,6 +159,7 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
         events, enriched, sessions = (kafka.topic(settings.kafka, source.name, kind) for kind in ("events", "enriched", "sessions"))
         dead = kafka.dead_topic(settings.kafka, source.name, "sessionize")
         table = make_table(app, settings, admin, source.name)
+        worker.at_end.append(table.abandon)
         sessionizer = Sessionizer(source, Topics(enriched, sessions, dead))
         worker.agent(batches(app, events), f"sessionize-{source.name}", SessionAgent(worker, sessionizer.run, table, source))
     recovery.install(app, settings.kafka)

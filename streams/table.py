@@ -91,6 +91,11 @@ class SessionTable(faust.Table):  # type: ignore[misc, unused-ignore]
         self.writers = {number: self.writer(number) for number in numbers}
         await asyncio.gather(*(asyncio.to_thread(writer.take_over) for writer in self.writers.values()))
 
+    def abandon(self) -> None:
+        """The worker ends: nothing may wait for Kafka any more."""
+        for writer in self.writers.values():
+            writer.abandon()
+
     def change(self, number: int, changes: Changes) -> list[Output]:
         """Change what is read from the partition. Returns the records for the changelog, in the order of the changes."""
         self.partition(number).change(changes)

@@ -7,7 +7,7 @@ predecessor's transaction, and everything that the predecessor sends from then o
 records (librdkafka's and so the sink's default) see all that came of some batches, or nothing of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -20,8 +20,8 @@ from tailrace.settings import Kafka
 TRANSACTION_MS = 120_000
 """A transaction that is open for longer is ended by the broker: how long an outage of Kafka may last before workers start anew, and
 how long consumers may have to wait for what follows the transaction of a worker that was killed and has no successor."""
-FENCE_S = 60.0
-"""For taking over: the broker ends the predecessor's transaction, a matter of milliseconds."""
+CALL_S = 5.0
+"""How long one call waits for Kafka before it is made again: a stop is heard in between."""
 QUEUE_RECORDS = 100_000
 """In librdkafka's queue; beyond it the transaction waits for acknowledgements."""
 POLL_S = 0.1
@@ -35,13 +35,14 @@ class Fenced(TailraceError):
 
 
 class PartitionWriter:
-    """Every method blocks, and may be called in any thread, by one at a time."""
+    """`take_over` and `write` block, and may be called in any thread, by one at a time."""
 
     def __init__(self, settings: Kafka, transactional_id: str) -> None:
         self._settings = settings
         self._id = transactional_id
         self._refused: KafkaError | None = None
         self._offsets: dict[str, int] = {}
+        self._abandoned = False
         self._producer = Producer(
             kafka.producer_config(
                 settings,
@@ -62,6 +63,10 @@ class PartitionWriter:
             otherwise = TailraceError(f"cannot take over {self._id}: {error.str()}")
             raise explained(self._settings, error, otherwise, f"Write on transactional-id {self._id}") from None
 
+    def abandon(self) -> None:
+        """Have what blocks give up, since the worker ends. The transaction under way, if any, is the successor's to end."""
+        self._abandoned = True
+
     def write(self, outputs: Sequence[Output]) -> dict[str, int]:
         """One transaction. Returns the offset of the last record of each topic.
 
@@ -77,6 +82,7 @@ class PartitionWriter:
                         producer.produce(output.topic, output.value, output.key, output.partition, self._delivered, headers=output.headers)
                         break
                     except BufferError:
+                        self._check_abandoned()
                         producer.poll(POLL_S)
             self._patiently(producer.commit_transaction)
         except KafkaException as failure:
@@ -89,11 +95,16 @@ class PartitionWriter:
         elif self._refused is None or self._refused.code() == KafkaError._PURGE_QUEUE:
             self._refused = error
 
-    def _patiently(self, call: object) -> None:
-        """Again while Kafka is away for a moment."""
+    def _check_abandoned(self) -> None:
+        if self._abandoned:
+            raise Undelivered(f"the worker ended while Kafka was away, in the middle of what {self._id} wrote")
+
+    def _patiently(self, call: Callable[[float], None]) -> None:
+        """Again while Kafka is away."""
         while True:
+            self._check_abandoned()
             try:
-                call(FENCE_S)  # type: ignore[operator]
+                call(CALL_S)
             except KafkaException as failure:
                 if not failure.args[0].retriable():
                     raise

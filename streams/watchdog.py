@@ -8,11 +8,14 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 
 import faust
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from tailrace import kafka
+from tailrace.errors import Refused, TailraceError
+from tailrace.kafka_access import in_words
 from tailrace.settings import Kafka
 from tailrace.stalls import Partition, Stalls
 
@@ -28,12 +31,15 @@ EXIT_STUCK = 70
 class Watchdog(threading.Thread):
     """Watches the partitions that are assigned to an app."""
 
-    def __init__(self, settings: Kafka, app: faust.App) -> None:
+    def __init__(self, settings: Kafka, app: faust.App, fail: Callable[[TailraceError], object]) -> None:
+        """`fail` is told, in this thread, when Kafka does not let the worker read any more: Faust itself would wait for ever."""
         super().__init__(name="watchdog", daemon=True)
         # Of the same group, which it never joins: an AdminClient that is given up while Kafka is away can hang (librdkafka 2.16).
         group: str = app.conf.id
         self._consumer = Consumer(kafka.client_config(settings, group_id=group, enable_auto_commit=False))
+        self._settings = settings
         self._app = app
+        self._fail = fail
         self._end = threading.Event()
         self._stalls = Stalls(STUCK_S)
         self._recovered: object = None
@@ -46,8 +52,10 @@ class Watchdog(threading.Thread):
         while not self._end.wait(LOOK_EVERY_S):
             try:
                 stuck = self.look()
-            except KafkaException:
+            except KafkaException as failure:
                 self._stalls.reset()  # an outage of Kafka is not our stall
+                if refusal := self._refusal(failure.args[0]):
+                    self._fail(refusal)
                 continue
             if stuck:
                 log.error("no progress for %.0f s although there is work on %s; ending, to be restarted", STUCK_S, stuck)
@@ -70,6 +78,14 @@ class Watchdog(threading.Thread):
             first, ends[at] = self._consumer.get_watermark_offsets(found, timeout=REQUEST_S)
             committed[at] = max(found.offset, first)  # negative: none; less than the first: it has been deleted since
         return self._stalls.stuck(committed, ends, time.monotonic())
+
+    def _refusal(self, error: KafkaError) -> TailraceError | None:
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return Refused(in_words(self._settings, [f"Read on group {self._app.conf.id}"]))
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            topics = sorted({tp.topic for tp in self._app.consumer.assignment()})
+            return Refused(in_words(self._settings, [f"Read on topics {', '.join(topics)}"]))
+        return None
 
     def _recovery(self) -> object:
         """Changes while tables are being recovered."""

@@ -46,6 +46,8 @@ class Worker:
         self._end = asyncio.Event()
         self._failure: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self.at_end: list[Callable[[], None]] = []
+        """Called when the app has stopped, so that no thread waits for Kafka any more."""
 
     def fail(self, error: BaseException) -> None:
         """End the process with this error. The first one counts."""
@@ -97,7 +99,7 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         for work in (self.outbox.poll(), self.app.start(), self._watch_crash()):
             self.background(work)
-        watchdog = Watchdog(self.settings.kafka, self.app)
+        watchdog = Watchdog(self.settings.kafka, self.app, lambda error: loop.call_soon_threadsafe(self.fail, error))
         watchdog.start()
         monitor = self._monitor()
         try:
@@ -109,6 +111,8 @@ class Worker:
             watchdog.stop()
             if monitor is not None:
                 monitor.stop()
+            for give_up in self.at_end:
+                give_up()
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks)

@@ -46,6 +46,7 @@ def elasticsearch(settings: Settings, source_names: tuple[str, ...]) -> None:
     """
     names = chosen(settings, source_names)
     prefix = settings.elasticsearch.index_prefix
-    patterns = list(dict.fromkeys(f"{prefix}{source.index}-*" for source in load_sources(settings, names).values()))
+    indices = dict.fromkeys(source.index for source in load_sources(settings, names).values())
+    patterns = [f"{prefix}{generation}{index}-*" for index in indices for generation in ("", "generation-*-")]
     for role in search_access.CLUSTER:
         click.echo(f"PUT /_security/role/{prefix}tailrace-{role}\n{json.dumps(search_access.role(role, patterns), indent=2)}\n")

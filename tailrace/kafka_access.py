@@ -7,8 +7,10 @@ from typing import Literal, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
 
+from tailrace import generations
 from tailrace import kafka as names
 from tailrace.errors import Refused, TailraceError, Unreachable
+from tailrace.generations import topic_name
 from tailrace.kafka import Kind
 from tailrace.settings import Kafka
 
@@ -52,8 +54,13 @@ def grants(kafka: Kafka, role: Role, sources: Iterable[str]) -> Iterator[Grant]:
     for operation in dict.fromkeys(TOPICS[role].values()):
         found = tuple(_topic(kafka, role, source, kind) for source in sources for kind, its in TOPICS[role].items() if its == operation)
         yield Grant((operation,) if role == "audit" else (operation, "Create"), "topic", found)
+    if role != "ship":  # which generation is current; without the right it would seem to be the first
+        yield Grant(("Read",), "topic", (generations.topic_name(kafka),))
     if role in OF_GROUPS:
         yield Grant(("Read",), "group", (names.group(kafka, role),), prefixed=True)
+        yield Grant(("Describe",), "group", (names.group(kafka, "audit"),))  # readers of a topic's whole name it
+    if role != "ship":
+        yield Grant(("Read",), "topic", (topic_name(kafka),))  # which generation is the current one
     if role == "sessionize":  # its state: topics and transactions are named after the group
         yield Grant(("Read", "Write", "Create"), "topic", (f"{names.group(kafka, role)}-",), prefixed=True)
         yield Grant(("Write",), "transactional-id", (f"{names.group(kafka, role)}-",), prefixed=True)

@@ -13,7 +13,7 @@ CLUSTER: dict[Role, list[str]] = {
 """`monitor` lets a client ask what server answers, which all do first."""
 
 INDICES: dict[Role, list[str]] = {
-    "sink": ["create_index", "auto_configure", "index", "delete", "read", "view_index_metadata"],
+    "sink": ["auto_configure", "index", "delete", "read", "view_index_metadata"],
     "reports": ["read", "view_index_metadata"],
     "retention": ["view_index_metadata", "monitor", "maintenance", "delete_index"],
 }

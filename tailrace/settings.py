@@ -118,6 +118,8 @@ class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     number_of_shards: AtLeastOne = 1
     number_of_replicas: Annotated[int, msgspec.Meta(ge=0)] = 0
     refresh_interval: str = "1s"
+    codec: Literal["default", "best_compression"] = "default"
+    """Of new indices. The second takes about a quarter less space and a fifth off the speed (`python -m benchmarks index_size`)."""
     ilm_policy: str | None = None
     """A policy of Elasticsearch's index lifecycle management for indices made from now on; `tailrace retention` needs none."""
 

@@ -7,6 +7,7 @@ import sys
 import uuid
 from pathlib import Path
 
+from elasticsearch import ApiError
 from elasticsearch.helpers import scan
 
 from tailrace import kafka_access, search_access
@@ -108,10 +109,15 @@ class Stage:
         return "".join(log.read_text() for log in self.folder.glob("*.log"))
 
     def documents(self) -> set[str]:
+        """Ids of what can be searched; none while an index is so new that it cannot be asked."""
         pattern = f"{self.mark}{SOURCE}-*"
-        self.search.admin.cluster.health(wait_for_status="yellow")  # an index that has just been made cannot be asked yet
-        self.search.admin.indices.refresh(index=pattern)
-        return {hit["_id"] for hit in scan(self.search.admin, index=pattern)}
+        try:
+            self.search.admin.indices.refresh(index=pattern)
+            return {hit["_id"] for hit in scan(self.search.admin, index=pattern)}
+        except ApiError as error:
+            if error.status_code != 503:
+                raise
+            return set()
 
     def carry(self) -> None:
         """The file's lines through all roles, until they can be searched."""

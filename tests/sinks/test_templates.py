@@ -88,13 +88,14 @@ def test_the_more_specific_of_two_patterns_wins(client: Elasticsearch, settings:
 
 @pytest.mark.servers
 def test_settings_reach_the_index_and_no_source_explodes_its_mapping(client: Elasticsearch, settings: Settings) -> None:
-    own = msgspec.structs.replace(settings.elasticsearch, number_of_shards=2, refresh_interval="7s")
+    own = msgspec.structs.replace(settings.elasticsearch, number_of_shards=2, refresh_interval="7s", codec="best_compression")
     templates.install(client, own, [SOURCE])
     index = f"{own.index_prefix}own-2016.10"
     document = {"text": "words", "number": 1, "fraction": 0.5, "tags": ["a"], **{f"field{number}": "x" for number in range(2_000)}}
     client.index(index=index, id="1", document=document, refresh=True)
     made = client.indices.get_settings(index=index, flat_settings=True)[index]["settings"]
     assert (made["index.number_of_shards"], made["index.refresh_interval"]) == ("2", "7s")
+    assert made["index.codec"] == "best_compression"
     fields = client.indices.get_mapping(index=index)[index]["mappings"]["properties"]
     assert (fields["number"]["type"], fields["fraction"]["type"]) == ("long", "double")
     assert fields["text"] == templates.UNKNOWN_STRING

@@ -36,6 +36,9 @@ class Letters:
     def confirm(self, cancelled: threading.Event) -> None:
         pass
 
+    def count(self, events: int) -> None:
+        pass
+
 
 class Desk:
     """A writer whose server is troubled."""

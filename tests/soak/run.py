@@ -1,4 +1,4 @@
-"""One soak, from nothing to the verdict."""
+"""One soak, from nothing to the verdict: every line once, by the audit and by the writer, and every session as a sorted scan says."""
 
 import subprocess
 import sys
@@ -70,9 +70,10 @@ def _disturb(
 
 
 def _judge(pipeline: Pipeline) -> None:
-    audit = pipeline.ask("audit")
-    if audit.returncode:
-        raise Failed(f"the audit ended with exit code {audit.returncode}:\n{audit.stdout}\n{audit.stderr}")
+    for words in (("audit",), ("sessions", "repair", "--dry-run")):
+        asked = pipeline.ask(*words)
+        if asked.returncode:
+            raise Failed(f"`tailrace {' '.join(words)}` ended with exit code {asked.returncode}:\n{asked.stdout}\n{asked.stderr}")
     with closing(search.connect(pipeline.settings.elasticsearch)) as client:
         audits = [
             audit_source(pipeline.settings, name, client, allow_lag=False, settle_s=0, say=lambda _: None)

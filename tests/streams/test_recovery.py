@@ -92,7 +92,7 @@ def test_a_warm_standby_goes_on_with_equal_state(cluster: Cluster) -> None:
     with cluster.worker("sessionize", "--source", "clicks") as first:
         cluster.environment["TAILRACE_STREAM_MONITOR"] = address = free_address()
         with cluster.worker("sessionize", "--source", "clicks") as second:
-            recovered(second)
+            eventually(lambda: all("sessions of 2 partitions" in worker.said for worker in (first, second)), "they share", WITHIN_S)
             cluster.add_events(made[:15_000])
             eventually(lambda: cluster.done("sessionize", "clicks") and warm(address), "both are up to date", WITHIN_S)
             first.kill()

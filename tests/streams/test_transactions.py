@@ -1,11 +1,13 @@
 """Who may write for a partition, on a real Kafka."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from streams.outbox import Output, Undelivered
 from streams.transactions import Fenced, PartitionWriter
 from tailrace import kafka
-from tailrace.settings import Settings
+from tailrace.settings import Kafka, Settings
 from tests.helpers import Record, read_topic
 
 pytestmark = pytest.mark.servers
@@ -68,6 +70,18 @@ def test_more_than_the_client_can_hold_waits(settings: Settings, topic: Topic, m
     monkeypatch.setattr("streams.transactions.QUEUE_RECORDS", 100)
     owner(settings).write([Output(topic, b"%d" % number, b"x", 0) for number in range(1_000)])
     assert len(written(settings)) == 1_000
+
+
+def test_whoever_waits_for_kafka_can_be_told_to_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.transactions.CALL_S", 0.2)
+    writer = PartitionWriter(Kafka(bootstrap_servers="127.0.0.1:1"), "nobody")
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(writer.take_over)
+        with pytest.raises(TimeoutError):
+            waiting.result(1)
+        writer.abandon()
+        with pytest.raises(Undelivered, match="the worker ended while Kafka was away"):
+            waiting.result(30)
 
 
 def test_reading_stops_in_front_of_what_is_not_committed(settings: Settings, topic: Topic) -> None:
