@@ -84,13 +84,15 @@ def sort(operations: Sequence[bytes], items: Sequence[Mapping[str, Any]]) -> Ans
 
     Order per document: once an operation must be sent again, all later ones of the same document must be, whatever became of them.
     """
+    done = Counter([(verb, result["status"]) for item in items for verb, result in item.items()])
+    if all(status < 300 for _, status in done):  # nearly always: 0.2 us an item so far
+        return Answers([], set(), [], None, None, False, _outcomes(done))
+    done.clear()
     again: list[int] = []
     older: set[int] = set()
     dead: list[Dead] = []
     cause: str | None = None
     broken = True
-    done: Counter[tuple[str, int]] = Counter()
-    """By verb and status: outcomes are made of it at the end, for this loop runs for every operation."""
     waiting: set[tuple[str, str]] = set()
     for position, item in enumerate(items):
         ((verb, result),) = item.items()
@@ -121,6 +123,7 @@ def sort(operations: Sequence[bytes], items: Sequence[Mapping[str, Any]]) -> Ans
 
 
 def _outcomes(done: Mapping[tuple[str, int], int]) -> Counter[Outcome]:
+    """`done` is by verb and status."""
     found: Counter[Outcome] = Counter()
     for (verb, status), amount in done.items():
         found[_BY_VERB.get(verb) or ("indexed" if status == CREATED else "repeated")] += amount

@@ -74,6 +74,17 @@ def test_a_dead_letter_carries_the_reason_and_its_neighbours_go_on() -> None:
     ]
 
 
+def test_what_the_index_did_is_counted_by_outcome() -> None:
+    operations = [operation("a"), operation("b"), operation("c"), operation("a", patch=3), operation("c", patch=4)]
+    taken = [item(operations[0], 201), item(operations[1], 200), item(operations[2], 201), item(operations[3], 200)]
+    assert sort(operations[:4], taken).done == {"indexed": 2, "repeated": 1, "patched": 1}
+    gone: list[dict[str, Any]] = [{"delete": {"status": 404}}, {"create": {"status": 409}}, {"create": {"status": 201}}]
+    assert sort(operations[:3], gone).done == {"deleted": 1, "repeated": 1, "indexed": 1}
+    taken[2] = item(operations[2], 429, "es_rejected_execution_exception")
+    found = sort(operations, [*taken, item(operations[4], 200)])
+    assert (found.again, found.done) == ([2, 4], {"indexed": 1, "repeated": 1, "patched": 1}), "what is sent again is not done"
+
+
 def test_a_patch_waits_for_its_event_that_was_pushed_back() -> None:
     operations = [operation("a"), operation("b"), operation("a", patch=3), operation("b", patch=4)]
     items = [
