@@ -10,7 +10,6 @@ from confluent_kafka.admin import AclOperation, AdminClient
 from tailrace import generations
 from tailrace import kafka as names
 from tailrace.errors import Refused, TailraceError, Unreachable
-from tailrace.generations import topic_name
 from tailrace.kafka import Kind
 from tailrace.settings import Kafka
 
@@ -59,8 +58,6 @@ def grants(kafka: Kafka, role: Role, sources: Iterable[str]) -> Iterator[Grant]:
     if role in OF_GROUPS:
         yield Grant(("Read",), "group", (names.group(kafka, role),), prefixed=True)
         yield Grant(("Describe",), "group", (names.group(kafka, "audit"),))  # readers of a topic's whole name it
-    if role != "ship":
-        yield Grant(("Read",), "topic", (topic_name(kafka),))  # which generation is the current one
     if role == "sessionize":  # its state: topics and transactions are named after the group
         yield Grant(("Read", "Write", "Create"), "topic", (f"{names.group(kafka, role)}-",), prefixed=True)
         yield Grant(("Write",), "transactional-id", (f"{names.group(kafka, role)}-",), prefixed=True)
