@@ -8,6 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import cache
 from itertools import islice
 from tempfile import TemporaryFile
 from typing import BinaryIO
@@ -18,8 +19,9 @@ from reports import disk, index, seals
 from reports.coverage import altered, between, identify, lacking, torn_bytes
 from reports.findings import NAMED, FileAudit, Named, Problem, SourceAudit, totals
 from reports.ledger import Account, Fate, Ledger, Parse
+from reports.retention import Retention, cut, retention
 from schemas.event import Dead, Parsed
-from schemas.heartbeat import Seal
+from schemas.heartbeat import Heartbeat, Seal
 from schemas.localtime import LocalClock
 from schemas.place import Place, is_file, split_key
 from schemas.source import Source
@@ -69,8 +71,15 @@ class _Audit:
             (TopicReader(settings.kafka, name), Letters(stages, payloads=False))
             for name, stages in dead_topics(settings.kafka, name).items()
         ]
-        self.seals: dict[str, seals.Sealed] = {}
+        self.beats: dict[str, Heartbeat] = {}
+        """By file id."""
+        self.seals: dict[str, Seal] = {}
         """Of complete files, by file id."""
+        self.retention = Retention(0, ordered=False, acknowledged={})
+        self.beyond: Counter[str] = Counter()
+        """Documents of records that Kafka has deleted, by file id."""
+        self.places: dict[str, Place] = {}
+        """That they name, by file id."""
         self.parse = _parser(self.source)
         self.ledger = Ledger(self.parse)
         self.no_place: set[Position] = set()
@@ -82,10 +91,13 @@ class _Audit:
         with ExitStack() as opened, TemporaryFile() as spool, closing(self.raw), closing(self.files), closing(self.ledger):
             for reader, _ in self.dead:
                 opened.enter_context(closing(reader))
-            self.seals = seals.newest(self.files.records())
+            beats = seals.newest(self.files.records())
+            self.beats = {beat.file: beat for beat in beats}
+            self.seals = {beat.file: beat.sealed for beat in beats if beat.sealed}
             files = list(self._read_disk(spool))
             for place, offset, value in self._placed(self.raw, "raw records", self.no_place):
                 self.ledger.record(place, offset, value)
+            self.retention = retention(self.source, self.raw.deleted, beats)
             self._read_index(settle_s)
             audits = self._compare(files, allow_lag)
             self._name_events({audit.file: audit.path for audit in audits})
@@ -95,6 +107,7 @@ class _Audit:
             clean=all(audit.clean for audit in audits) and not unexplained,
             files=sorted(audits, key=lambda audit: (audit.path, audit.file)),
             totals=totals(audits),
+            deleted_records=self.retention.deleted,
             foreign=self.counts["foreign"],
             no_place=self.counts["no_place"],
             unreadable=self.counts["unreadable"],
@@ -148,11 +161,29 @@ class _Audit:
         if self.ledger.any_foreign():
             for place, offset, value in self._placed(self.raw, "raw records"):
                 self.ledger.explain(self.parse(value, place, offset))
+        if self.retention.deleted:
+            self.beyond = self._explain_deleted(self.retention)
         for source in index.sharing(self.settings, self.source) if self.ledger.any_foreign() else ():
             parse = _parser(source)
             with closing(TopicReader(self.settings.kafka, topic(self.settings.kafka, source.name, "raw"))) as reader:
                 for place, offset, value in self._placed(reader, f"raw records of {source.name}, which shares the index"):
                     self.ledger.explain(parse(value, place, offset))
+                if reader.deleted:
+                    with closing(TopicReader(self.settings.kafka, topic(self.settings.kafka, source.name, "files"))) as files:
+                        self._explain_deleted(retention(source, reader.deleted, seals.newest(files.records())))
+
+    def _explain_deleted(self, gone: Retention) -> Counter[str]:
+        """Documents of records that Kafka has deleted are not foreign either; how many, by file id."""
+        found: Counter[str] = Counter()
+        spans = cache(lambda file: account.spans() if (account := self.ledger.accounts.get(file)) else [])
+        ids = (id for id, _ in self.ledger.foreign())
+        while page := list(islice(ids, index.IDS_PAGE)):
+            for id, place, offset in index.places(self.client, self.indices, page):
+                if gone.covers(place, offset, spans(place.file)):
+                    self.ledger.explain_document(id)
+                    self.places[place.file] = place
+                    found[place.file] += 1
+        return found
 
     def _settle(self, settle_s: float) -> None:
         """Give events that are on their way time, as long as they keep arriving."""
@@ -179,21 +210,25 @@ class _Audit:
         audits, seen = [], set()
         for found in sorted(files, key=lambda file: -file.size):
             id = identify(found, namesakes[found.head], self.ledger.accounts)
-            if id in seen or (id not in self.ledger.accounts and disk.is_old(found.path, self.source.ignore_older_s)):
+            known = id in self.ledger.accounts or self.retention.acknowledged.get(id)
+            if id in seen or (not known and disk.is_old(found.path, self.source.ignore_older_s)):
                 continue  # a copy, whole or in part; or left alone
             seen.add(id)
             audits.append(self._audit_file(id, found, fates))
-        audits += [self._audit_file(id, None, fates) for id in (self.ledger.accounts.keys() | self.seals.keys()) - seen]
+        audits += [self._audit_file(id, None, fates) for id in self._known() - seen]
         for audit in audits:
             lost = audit.missing + audit.double + audit.dead_letters_missing + audit.altered + audit.missing_bytes + audit.seals_broken
             audit.clean = not lost and (allow_lag or not audit.not_shipped_bytes)
         return audits
 
+    def _known(self) -> set[str]:
+        """Ids of the files that records, seals or documents tell of."""
+        return self.ledger.accounts.keys() | self.seals.keys() | self.beyond.keys()
+
     def _audit_file(self, id: str, found: disk.DiskFile | None, fates: dict[str, Counter[Fate]]) -> FileAudit:
         dead = self.ledger.dead(id)
         account = self.ledger.accounts.get(id)
-        sealed = self.seals.get(id)
-        known = account.place if account else sealed
+        known = account.place if account else self.beats.get(id) or self.places.get(id)
         audit = FileAudit(
             path=found.path if found else known.path if known else "",
             file=id,
@@ -202,6 +237,7 @@ class _Audit:
             bytes=found.size if found else None,
             records=found.amount if found else None,
             dead=len(dead),
+            beyond_retention_documents=self.beyond[id],
         )
         if account:
             met = fates[id]
@@ -216,8 +252,8 @@ class _Audit:
             for offset in account.conflicting:
                 self._name(Named("conflicting", file=id, path=audit.path, offset=offset))
         self._cover(audit, found, account, dead)
-        if found and sealed:
-            self._check_seal(audit, sealed.seal)
+        if found and id in self.seals:
+            self._check_seal(audit, self.seals[id])
         return audit
 
     def _check_seal(self, audit: FileAudit, seal: Seal) -> None:
@@ -249,9 +285,12 @@ class _Audit:
                 self._name(Named("altered", file=audit.file, path=audit.path, offset=offset))
         else:
             gaps = between(spans, dead)
-        sealed_end = self.seals[audit.file].seal.bytes if audit.file in self.seals else 0
-        if not found and sealed_end > (last := spans[-1][1] if spans else 0) and last not in dead:
-            gaps.append((last, sealed_end))
+        sealed_end = self.seals[audit.file].bytes if audit.file in self.seals else 0
+        limit = self.retention.limit(audit.file, spans, audit.path)
+        told_end = max(sealed_end, limit)
+        if not found and told_end > (last := spans[-1][1] if spans else 0) and last not in dead:
+            gaps.append((last, told_end))
+        gaps, audit.beyond_retention_bytes = cut(gaps, limit)
         shipped_end = max([end for _, end in spans[-1:]] + [offset + 1 for offset in dead] + [sealed_end])
         for start, end in gaps:
             lag = end > shipped_end

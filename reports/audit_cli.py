@@ -24,6 +24,8 @@ MANY_FILES = 40
 """With more files than this, tables show only those that are not clean; JSON has all."""
 
 COLUMNS = ("bytes", "records", "shipped", "repeated", "events", "indexed", "dead", "missing", "double", "torn_bytes")
+RETENTION = ("beyond_retention_bytes", "beyond_retention_documents")
+"""Shown where there is any."""
 
 
 @click.command()
@@ -46,7 +48,7 @@ def audit(settings: Settings, source_names: tuple[str, ...], allow_lag: bool, se
 
     Exit code 0: clean, every record of every file is in Kafka, and every event of it in the index once or in a dead letter. 1: not
     clean. The index and the dead letters are those of the current generation. Files that are no longer on this disk are checked from
-    Kafka on. Nothing is changed.
+    Kafka on. What a raw topic's retention has deleted is counted and no fault. Nothing is changed.
     """
     kafka.connect(settings.kafka, wait_s)
     # Users see the current generation under the first one's names, but its dead letters stand on topics of their own.
@@ -78,11 +80,12 @@ def _files(found: SourceAudit) -> Table:
     few = len(found.files) <= MANY_FILES
     shown = found.files if few else [file for file in found.files if not file.clean]
     folder = _folder(shown)
-    rows = [_row(file, folder) for file in shown]
-    rows.append(("all files", *(found.totals[name] for name in COLUMNS), " "))
+    figures = (*COLUMNS, *(name for name in RETENTION if found.totals[name]))
+    rows = [_row(file, folder, figures) for file in shown]
+    rows.append(("all files", *(found.totals[name] for name in figures), " "))
     title = f"{found.source}: {len(found.files):,} files" + ("" if few else f", of which {len(shown):,} are not clean")
     title += f", below {folder}" if folder else ""
-    return Table("files", title, (Column("path", "text"), *map(Column, COLUMNS), Column("clean", "text")), rows)
+    return Table("files", title, (Column("path", "text"), *map(Column, figures), Column("clean", "text")), rows)
 
 
 def _folder(files: Sequence[FileAudit]) -> str:
@@ -93,11 +96,11 @@ def _folder(files: Sequence[FileAudit]) -> str:
         return ""
 
 
-def _row(file: FileAudit, folder: str) -> tuple[object, ...]:
+def _row(file: FileAudit, folder: str, figures: Sequence[str]) -> tuple[object, ...]:
     path = os.path.relpath(file.path, folder) if folder else file.path
     if not file.on_disk and is_file(file.path):
         path += " (not on this disk)"
-    return (path, *(getattr(file, name) for name in COLUMNS), "yes" if file.clean else "NO")
+    return (path, *(getattr(file, name) for name in figures), "yes" if file.clean else "NO")
 
 
 def _problems(problems: list[Named]) -> Table:
@@ -123,7 +126,7 @@ def _verdict(found: SourceAudit) -> str:
     if found.clean:
         lag = f"; {sums['not_shipped_bytes']:,} bytes not shipped yet" if sums["not_shipped_bytes"] else ""
         events = f"{sums['events']:,} events, {sums['indexed']:,} in the index once"
-        return f"clean: {sums['files']:,} files, {events}, {sums['dead']:,} dead letters{lag}"
+        return f"clean: {sums['files']:,} files, {events}, {sums['dead']:,} dead letters{lag}{_beyond_retention(found)}"
     faults = {
         "events missing": sums["missing"],
         "events double": sums["double"],
@@ -136,7 +139,15 @@ def _verdict(found: SourceAudit) -> str:
         "records without a place": found.no_place,
         "unreadable files": found.unreadable,
     }
-    return "NOT clean: " + ", ".join(f"{count:,} {what}" for what, count in faults.items() if count)
+    return "NOT clean: " + ", ".join(f"{count:,} {what}" for what, count in faults.items() if count) + _beyond_retention(found)
+
+
+def _beyond_retention(found: SourceAudit) -> str:
+    if not found.deleted_records:
+        return ""
+    size, documents = (found.totals[name] for name in RETENTION)
+    gone = f"{found.deleted_records:,} records were deleted from Kafka by retention"
+    return f"; {gone}: {size:,} bytes of files and {documents:,} documents cannot be proven any more"
 
 
 class _Progress:

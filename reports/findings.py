@@ -79,6 +79,10 @@ class FileAudit(msgspec.Struct, kw_only=True):
     missing_bytes: int = 0
     """In holes."""
     not_shipped_bytes: int = 0
+    beyond_retention_bytes: int = 0
+    """Acknowledged, and deleted from Kafka since; no fault."""
+    beyond_retention_documents: int = 0
+    """Documents of records that may have stood there."""
     torn_bytes: int = 0
     """Unterminated end of the file, held back until it is whole."""
     clean: bool = True
@@ -89,6 +93,8 @@ class SourceAudit(msgspec.Struct, kw_only=True):
     clean: bool
     files: list[FileAudit]
     totals: dict[str, int]
+    deleted_records: int
+    """Of the raw topic, by its retention: so many stood before the beginnings of its partitions."""
     foreign: int
     no_place: int
     unreadable: int

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from elasticsearch import ApiError, AuthorizationException, Elasticsearch, TransportError
 
 from reports import queries
+from schemas.place import Place
 from schemas.source import Source
 from tailrace.errors import Refused, TailraceError, Unreachable
 from tailrace.settings import Settings
@@ -119,6 +120,16 @@ def where(client: Elasticsearch, index: str, wanted: list[str]) -> Iterator[tupl
     body: queries.Body = {"size": IDS_PAGE, "track_total_hits": False, "source": False, "query": {"ids": {"values": wanted}}}
     for hit in search(client, index, body)["hits"]["hits"]:
         yield hit["_id"], hit["_index"]
+
+
+def places(client: Elasticsearch, index: str, wanted: list[str]) -> Iterator[tuple[str, Place, int]]:
+    """Id, place and offset of those documents, of at most `IDS_PAGE` ids, that say where they came from."""
+    fields = ["file", "host", "source", "offset"]
+    body: queries.Body = {"size": IDS_PAGE, "track_total_hits": False, "source": fields, "query": {"ids": {"values": wanted}}}
+    for hit in search(client, index, body)["hits"]["hits"]:
+        file, host, path, offset = (hit["_source"].get(field) for field in fields)
+        if isinstance(offset, int):
+            yield hit["_id"], Place(str(file), str(host), str(path)), offset
 
 
 def _reason(error: ApiError) -> str:

@@ -173,7 +173,10 @@ class Ledger:
         """Events of records that this ledger was not told: their documents are not foreign."""
         for outcome in outcomes:
             if not isinstance(outcome, Dead):
-                self._books.execute("DELETE FROM unexplained WHERE id = ?", (outcome.id,))
+                self.explain_document(outcome.id)
+
+    def explain_document(self, id: str) -> None:
+        self._books.execute("DELETE FROM unexplained WHERE id = ?", (id,))
 
     def foreign(self) -> Iterator[tuple[str, str]]:
         """Ids that no record explains, with their index."""

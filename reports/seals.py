@@ -1,8 +1,7 @@
-"""Seals of complete files, as producers put them on record, against what the files hold now."""
+"""Heartbeats of files, as producers put them on record, and their seals against what the files hold now."""
 
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import NamedTuple
 
 from confluent_kafka import Message
 
@@ -10,14 +9,8 @@ from reports import disk
 from schemas.heartbeat import Heartbeat, Seal, decode_any
 
 
-class Sealed(NamedTuple):
-    host: str
-    path: str
-    seal: Seal
-
-
-def newest(messages: Iterable[Message]) -> dict[str, Sealed]:
-    """By file id, the files whose newest heartbeat carries a seal. What is no heartbeat is left out."""
+def newest(messages: Iterable[Message]) -> list[Heartbeat]:
+    """The newest heartbeat of each file and host. What is no heartbeat is left out."""
     beats: dict[bytes, Heartbeat] = {}
     for message in messages:
         key = message.key() or b""
@@ -28,7 +21,7 @@ def newest(messages: Iterable[Message]) -> dict[str, Sealed]:
             continue
         if isinstance(beat, Heartbeat):
             beats[key] = beat
-    return {beat.file: Sealed(beat.host, beat.path, beat.sealed) for beat in beats.values() if beat.sealed}
+    return list(beats.values())
 
 
 def digest(path: str, length: int) -> Seal:

@@ -12,6 +12,7 @@ from elasticsearch import OrjsonSerializer
 
 from sinks.consume import Sink
 from sinks.fields import Fields
+from sinks.figures import answered
 from tailrace import generations, kafka, kafka_access, options, search
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
@@ -44,8 +45,9 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float, gener
     client = search.connect(settings.elasticsearch, wait_s, serializer=OrjsonSerializer())  # answers are long
     kafka_access.require(admin, settings.kafka, "sink", names)
     fields.install(client)
-    with stopped_by_signals() as stop, fields.followed(client, stop):
-        Sink(settings, [sources[name] for name in names], client).run(stop)
+    writer = Sink(settings, [sources[name] for name in names], client)
+    with answered(writer, settings.sink.monitor), stopped_by_signals() as stop, fields.followed(client, stop):
+        writer.run(stop)
     log.info("stopped")
 
 

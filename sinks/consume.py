@@ -12,7 +12,7 @@ from elasticsearch import Elasticsearch
 
 from schemas.source import Source
 from sinks import bulk
-from sinks.bulk import PATCH, Partition, Splicer, Unusable
+from sinks.bulk import PATCH, Partition, Record, Splicer, Unusable
 from sinks.counts import Counts, in_words
 from sinks.dead_letters import DeadLetters
 from sinks.lanes import LANES, Lane, lane_number
@@ -37,6 +37,8 @@ COMMIT_EVERY_S = 1.0
 SAY_EVERY_S = 10.0
 SESSION_TIMEOUT_MS = 10_000
 """After a kill the partitions go to another sink, or to this one's successor, this late; heartbeats have a thread of their own."""
+COMMITTED_S = 5.0
+"""How long Kafka is given to say what was committed before, which only the lag needs."""
 GRACE_S = 10.0
 """How long work in hand is carried on when the sink stops or loses partitions."""
 
@@ -80,6 +82,8 @@ class Sink:
             for number in range(LANES)
         ]
         self._lane_of: dict[Partition, Lane] = {}
+        self._ends: dict[Partition, int] = {}
+        """Of the assigned partitions, as far as the client knows them without asking. Replaced as a whole, for readers in other threads."""
         conf = kafka.client_config(
             settings.kafka,
             group_id=kafka.group(settings.kafka, "sink"),
@@ -107,6 +111,7 @@ class Sink:
                 self._submit_few()
                 self._raise_failure()
                 self._commit_sometimes()
+                self._look()
                 now = time.monotonic()
                 if now - said >= SAY_EVERY_S:
                     before = self._say(before, now - said)
@@ -235,11 +240,19 @@ class Sink:
         self._commit(asynchronous=False)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        own = {(partition.topic, partition.partition) for partition in partitions}
+        own = self._committed(partitions)
         self._offsets.assign(own)
         self._lane_of |= {partition: self._lanes[lane_number(partition)] for partition in own}
         if own:
             log.info("writing %s", ", ".join(f"{topic}[{number}]" for topic, number in sorted(own)))
+
+    def _committed(self, partitions: list[TopicPartition]) -> dict[Partition, int]:
+        """Committed offsets; 0 where there is none, or Kafka does not say: the first records will."""
+        try:
+            partitions = self._consumer.committed(partitions, timeout=COMMITTED_S) if partitions else []
+        except KafkaException as failure:
+            log.debug("committed offsets: %s", failure.args[0].str())
+        return {(partition.topic, partition.partition): max(0, partition.offset) for partition in partitions}
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._settle()
@@ -277,15 +290,33 @@ class Sink:
 
     def _say(self, before: Counter[str], elapsed_s: float) -> Counter[str]:
         now = self.counts.total()
-        line = in_words(now - before, max(elapsed_s, 0.001), self._lag())
+        line = in_words(now - before, max(elapsed_s, 0.001), sum(self.lag().values()))
         if line:
             log.info(line)
         return now
 
-    def _lag(self) -> int:
-        """Records of the assigned partitions behind the last settled one, as far as the client knows the ends without asking."""
-        lag = 0
-        for (topic, number), offset in self._offsets.settled().items():
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, number), cached=True)
-            lag += max(0, end - offset)
-        return lag
+    def _look(self) -> None:
+        """See how far the partitions go."""
+        ends = {}
+        for partition in self._lane_of:
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+            ends[partition] = max(0, end)
+        self._ends = ends
+
+    def positions(self) -> tuple[dict[Partition, int], dict[Partition, int]]:
+        """Of the assigned partitions: the offset below which everything is settled, and the end."""
+        settled, ends = self._offsets.settled(), self._ends
+        return settled, {partition: max(offset, ends.get(partition, 0)) for partition, offset in settled.items()}
+
+    def lag(self) -> dict[Partition, int]:
+        """Records of each assigned partition that are not settled."""
+        settled, ends = self.positions()
+        return {partition: ends[partition] - offset for partition, offset in settled.items()}
+
+    def oldest(self) -> list[Record]:
+        """What the lanes have had in hand for the longest time."""
+        return [record for lane in self._lanes for record in lane.oldest()]
+
+    def waiting(self) -> tuple[float, str]:
+        """For how many seconds Elasticsearch has taken nothing from the lane that has waited longest, and its words; 0 where none waits."""
+        return max(filter(None, (lane.waiting() for lane in self._lanes)), default=(0.0, ""))

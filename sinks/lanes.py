@@ -5,11 +5,12 @@ partition: lanes keep the order of every document without knowing documents.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from zlib import crc32
 
-from sinks.bulk import Batch, Partition
+from sinks.bulk import Batch, Partition, Record
 from sinks.dead_letters import Interrupted
 from sinks.writer import Writer
 
@@ -35,7 +36,7 @@ class Lane:
         self._changed = changed
         """Shared by all lanes: notified whenever one of them takes or settles a batch."""
         self._waiting: deque[Batch] = deque()
-        self._writing = False
+        self._writing: Batch | None = None
         self._closed = False
         self.filling = Batch()
         self.failure: BaseException | None = None
@@ -43,14 +44,25 @@ class Lane:
         self._thread.start()
 
     def busy(self) -> bool:
-        return self._writing or bool(self._waiting)
+        return self._writing is not None or bool(self._waiting)
 
     def has_room(self) -> bool:
         return len(self._waiting) < QUEUED
 
     def stuck(self) -> bool:
         """Whether it waits for a server that does not take what it was given, or has failed."""
-        return self._writer.retrying or self.failure is not None
+        return self._writer.waiting_since_s is not None or self.failure is not None
+
+    def waiting(self) -> tuple[float, str] | None:
+        """For how many seconds the server has taken nothing, and its words; None while it takes what it is given."""
+        since_s = self._writer.waiting_since_s
+        return None if since_s is None else (time.monotonic() - since_s, self._writer.waiting_for)
+
+    def oldest(self) -> list[Record]:
+        """Records of the oldest batch that is not settled; those of the lane's other batches came later."""
+        with self._changed:
+            batch = self._writing or (self._waiting[0] if self._waiting else self.filling)
+        return batch.records.copy()
 
     def submit(self) -> None:
         """Hand the batch that is being filled over to the thread."""
@@ -84,7 +96,7 @@ class Lane:
             except BaseException as error:
                 self.failure = error  # the loop raises it
             with self._changed:
-                self._writing = False
+                self._writing = None
                 if self.failure:
                     self._waiting.clear()
                 self._changed.notify_all()
@@ -94,6 +106,6 @@ class Lane:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if self._closed or self.failure:
                 return None
-            self._writing = True
+            self._writing = self._waiting.popleft()
             self._changed.notify_all()
-            return self._waiting.popleft()
+            return self._writing

@@ -15,18 +15,19 @@ class Offsets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._begun: dict[Partition, int] = {}
         self._settled: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
-        self._assigned: set[Partition] = set()
 
-    def assign(self, partitions: set[Partition]) -> None:
+    def assign(self, partitions: Mapping[Partition, int]) -> None:
+        """With the offsets that were committed before."""
         with self._lock:
-            self._assigned |= partitions
+            self._begun.update(partitions)
 
     def revoke(self, partitions: set[Partition]) -> None:
         with self._lock:
-            self._assigned -= partitions
             for partition in partitions:
+                self._begun.pop(partition, None)
                 self._settled.pop(partition, None)
                 self._committed.pop(partition, None)
 
@@ -34,7 +35,7 @@ class Offsets:
         """Everything below these offsets is in the index or in a dead letter."""
         with self._lock:
             for partition, offset in positions.items():
-                if partition in self._assigned:
+                if partition in self._begun:
                     self._settled[partition] = offset
 
     def uncommitted(self) -> dict[Partition, int]:
@@ -45,7 +46,7 @@ class Offsets:
     def committed(self, positions: Mapping[Partition, int]) -> None:
         """A commit of these offsets is on its way."""
         with self._lock:
-            self._committed.update({partition: offset for partition, offset in positions.items() if partition in self._assigned})
+            self._committed.update({partition: offset for partition, offset in positions.items() if partition in self._begun})
 
     def not_committed(self, partitions: Iterable[Partition]) -> None:
         """Their commit failed: they are uncommitted again."""
@@ -54,5 +55,6 @@ class Offsets:
                 self._committed.pop(partition, None)
 
     def settled(self) -> dict[Partition, int]:
+        """Of each assigned partition; what was committed before where nothing was settled since."""
         with self._lock:
-            return dict(self._settled)
+            return self._begun | self._settled

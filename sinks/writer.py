@@ -23,8 +23,9 @@ from tailrace.errors import Refused, TailraceError
 log = logging.getLogger("tailrace.sink")
 
 PATH = "/_bulk"
-PARAMS = {"filter_path": "errors,items.*.status,items.*.error"}
-"""A tenth of the full answer; `status` stands in every item, so that their positions can be told."""
+PARAMS = {"filter_path": "errors,items.*.status,items.*.error", "timeout": "15s"}
+"""A tenth of the full answer; `status` stands in every item, so that their positions can be told. The server waits so long for shards
+that are not there, and then says which; the client would give up after 60 s and know nothing."""
 HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"}
 
 FIRST_PAUSE_S = 0.2
@@ -90,8 +91,10 @@ class Writer:
         self._dead_letters = dead_letters
         self._counts = counts
         self._cancelled = cancelled
-        self.retrying = False
-        """True while the server does not take what it was given."""
+        self.waiting_since_s: float | None = None
+        """Monotonic; since when the server has taken nothing of what it was given. None where it does not keep this lane waiting."""
+        self.waiting_for = ""
+        """The server's words, the last time it took nothing."""
 
     def write(self, batch: Batch) -> None:
         """Return when every record of the batch is settled.
@@ -99,12 +102,15 @@ class Writer:
         Raises Interrupted where the sink gives up meanwhile, TooManyDead, Refused and other TailraceErrors where no further try can help.
         """
         for record, unusable in batch.unusable:
-            self._dead_letters.keep(record, unusable.reason, str(unusable))
+            self._keep(record, unusable.reason, str(unusable))
         dead = len(batch.unusable) + self._write(batch.operations, batch.records)
         if dead:
             self._dead_letters.confirm(self._cancelled)
         self._dead_letters.count(len(batch.operations) + len(batch.unusable) - batch.patches)
-        self._counts.add(documents=len(batch.operations) + len(batch.unusable) - dead, patches=batch.patches, dead=dead)
+
+    def _keep(self, record: Record, reason: str, message: str) -> None:
+        self._dead_letters.keep(record, reason, message)
+        self._counts.dead(reason)
 
     def _write(self, operations: list[bytes], records: list[Record]) -> int:
         """Settle these operations; how many became dead letters."""
@@ -127,8 +133,11 @@ class Writer:
                 if answers.refusal:
                     raise self._refused(answers.refusal)
                 for position, reason, message in answers.dead:
-                    self._dead_letters.keep(records[position], reason, message)
+                    self._keep(records[position], reason, message)
                 dead += len(answers.dead)
+                self._counts.taken(answers.done)
+                if len(answers.again) < len(operations):
+                    self.waiting_since_s = None
                 broken = broken + 1 if answers.broken and len(answers.again) == len(operations) else 0
                 operations = [settled.get(position, operations[position]) for position in answers.again]
                 records = [records[position] for position in answers.again]
@@ -136,7 +145,7 @@ class Writer:
                     cause = answers.cause
                     self._wait(patience, len(operations), cause, 0.0)
         finally:
-            self.retrying = False
+            self.waiting_since_s = None
         return dead
 
     def _settle_versions(self, operations: list[bytes], records: list[Record], older: list[int]) -> dict[int, bytes]:
@@ -155,31 +164,35 @@ class Writer:
     def _split(self, operations: list[bytes], records: list[Record], reason: str, cause: str) -> int:
         """Halve a request that the server does not take as a whole, down to the one operation that is at fault."""
         if len(operations) == 1:
-            self._dead_letters.keep(records[0], reason, cause)
+            self._keep(records[0], reason, cause)
             return 1
         middle = len(operations) // 2
         return sum(self._write(operations[part], records[part]) for part in (slice(None, middle), slice(middle, None)))
 
     def _wait(self, patience: Patience, amount: int, cause: str, not_before_s: float) -> None:
-        self.retrying = True
-        self._counts.add(retried=amount)
+        self.waiting_for = cause
+        self.waiting_since_s = self.waiting_since_s or time.monotonic()
+        self._counts.retried(amount)
         patience.pause(f"{amount:,} operations: {cause}", not_before_s)
 
     def _post(self, operations: list[bytes]) -> list[dict[str, Any]]:
-        """The items of the answer, in the order of the operations; none where all went well."""
+        """The items of the answer, in the order of the operations."""
         body = b"".join(operations)
-        self._counts.add(requests=1, bytes=len(body))
+        began = time.perf_counter()
+        status = "none"
         try:
-            answer = self._client.perform_request("POST", PATH, params=PARAMS, headers=HEADERS, body=body).body
+            response = self._client.perform_request("POST", PATH, params=PARAMS, headers=HEADERS, body=body)
+            status = str(response.meta.status)
         except UnsupportedProductError as error:
             raise TailraceError(f"what answers at {self._url} is no Elasticsearch: {error}; check elasticsearch.url") from None
         except ApiError as error:
+            status = str(error.meta.status)
             raise self._in_place_of(error) from None
         except TransportError as error:
             raise _Later(f"{self._url}: {error}") from None
-        if not answer["errors"]:
-            return []
-        items: list[dict[str, Any]] = answer["items"]
+        finally:
+            self._counts.request(status, time.perf_counter() - began, len(body))
+        items: list[dict[str, Any]] = response.body["items"]
         if len(items) != len(operations):
             raise _Later(f"{self._url} answered {len(items)} of {len(operations)} operations")
         return items

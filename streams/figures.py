@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import faust
 from faust.types import TP
 
-from streams.watchdog import Progress
 from tailrace import metrics
 from tailrace.metrics import Sample
 from tailrace.monitor import Health
+from tailrace.stalls import Stalls
 
 STUCK_S = 60.0
 """A worker with work left whose offsets have not moved for so long is not well."""
@@ -40,7 +40,7 @@ class Figures:
     def __init__(self, app: faust.App, counts: Counts) -> None:
         self._app = app
         self._counts = counts
-        self._progress = Progress(STUCK_S)
+        self._stalls = Stalls(STUCK_S)
 
     def samples(self) -> Iterator[Sample]:
         yield from (Sample(metrics.STREAM_RECORDS, number, (topic,)) for topic, number in self._counts.records.copy().items())
@@ -61,8 +61,8 @@ class Figures:
         remaining = getattr(self._app.tables.recovery, "remaining", 0)
         committed, ends = self._offsets()
         if remaining:
-            self._progress.reset()  # its own time-out fails the worker
-        stuck = self._progress.stuck(committed, ends, time.monotonic())
+            self._stalls.reset()  # its own time-out fails the worker
+        stuck = self._stalls.stuck(committed, ends, time.monotonic())
         return StreamHealth(
             status=f"no progress for {STUCK_S:.0f} s although there is work on {sorted(stuck)}" if stuck else "ok",
             lag_records=sum(ends.values()) - sum(committed.values()),

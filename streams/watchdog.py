@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import faust
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -17,6 +17,7 @@ from tailrace import kafka
 from tailrace.errors import Refused, TailraceError
 from tailrace.kafka_access import in_words
 from tailrace.settings import Kafka
+from tailrace.stalls import Partition, Stalls
 
 log = logging.getLogger("tailrace.stream")
 
@@ -25,28 +26,6 @@ STUCK_S = 300.0
 REQUEST_S = 10.0
 EXIT_STUCK = 70
 """EX_SOFTWARE"""
-
-Partition = tuple[str, int]
-
-
-class Progress:
-    """When each partition that has work last moved."""
-
-    def __init__(self, stuck_s: float) -> None:
-        self._stuck_s = stuck_s
-        self._moved: dict[Partition, tuple[int, float]] = {}
-
-    def stuck(self, committed: Mapping[Partition, int], ends: Mapping[Partition, int], now: float) -> list[Partition]:
-        """The partitions with work left whose committed offset has not moved for `stuck_s` seconds."""
-        behind = {at: offset for at, offset in committed.items() if offset < ends[at]}
-        self._moved = {
-            at: self._moved[at] if at in self._moved and self._moved[at][0] == offset else (offset, now) for at, offset in behind.items()
-        }
-        return [at for at, (_, since) in self._moved.items() if now - since >= self._stuck_s]
-
-    def reset(self) -> None:
-        """Count from now: for the time in which nothing can be known, or nothing can be committed."""
-        self._moved.clear()
 
 
 class Watchdog(threading.Thread):
@@ -62,7 +41,7 @@ class Watchdog(threading.Thread):
         self._app = app
         self._fail = fail
         self._end = threading.Event()
-        self._progress = Progress(STUCK_S)
+        self._stalls = Stalls(STUCK_S)
         self._recovered: object = None
 
     def stop(self) -> None:
@@ -74,7 +53,7 @@ class Watchdog(threading.Thread):
             try:
                 stuck = self.look()
             except KafkaException as failure:
-                self._progress.reset()  # an outage of Kafka is not our stall
+                self._stalls.reset()  # an outage of Kafka is not our stall
                 if refusal := self._refusal(failure.args[0]):
                     self._fail(refusal)
                 continue
@@ -88,7 +67,7 @@ class Watchdog(threading.Thread):
         recovered = self._recovery()
         if recovered != self._recovered:
             self._recovered = recovered
-            self._progress.reset()
+            self._stalls.reset()
         changelogs = self._app.tables.changelog_topics
         assigned = [TopicPartition(*tp) for tp in self._app.consumer.assignment() if tp.topic not in changelogs]
         if not assigned:
@@ -98,7 +77,7 @@ class Watchdog(threading.Thread):
             at = found.topic, found.partition
             first, ends[at] = self._consumer.get_watermark_offsets(found, timeout=REQUEST_S)
             committed[at] = max(found.offset, first)  # negative: none; less than the first: it has been deleted since
-        return self._progress.stuck(committed, ends, time.monotonic())
+        return self._stalls.stuck(committed, ends, time.monotonic())
 
     def _refusal(self, error: KafkaError) -> TailraceError | None:
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:

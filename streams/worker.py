@@ -121,7 +121,7 @@ class Worker:
 
     def _monitor(self) -> Monitor | None:
         address = self.settings.stream.monitor
-        if address is None:
+        if not address:
             return None
         figures = Figures(self.app, self.counts)
         return Monitor("stream.monitor", address, Answers(lambda: expose(figures.samples()), figures.health))

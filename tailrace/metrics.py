@@ -1,11 +1,13 @@
 """Every metric, by name, and how they are told to Prometheus.
 
-Figures are read where they are kept when they are asked for, so they cost nothing otherwise: gauges and counters of a few
+Figures are read where they are kept when they are asked for, so they cost nothing otherwise: gauges, counters and a histogram, a few
 hundred lines of text, for which no library is needed on a producer's host.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -13,7 +15,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 class Metric(NamedTuple):
     name: str
-    kind: Literal["gauge", "counter"]
+    kind: Literal["gauge", "counter", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
 
@@ -65,12 +67,52 @@ STREAM_RECOVERED = Metric("tailrace_stream_recovered_records_total", "counter", 
 # Standbys included. Of an active partition: what its last transaction wrote.
 STREAM_TABLE = Metric("tailrace_stream_table_offset", "gauge", "Changelog offset that the copy of a partition stands for", _PARTITION)
 
+# One sink. Of an outcome: `indexed` (the document is new), `repeated` (it was there), `patched` and `deleted`. Records that are read
+# again count again.
+SINK_DOCUMENTS = Metric("tailrace_sink_documents_total", "counter", "Operations that the index took since the start", ("outcome",))
+# The reason `patch_without_document`: a patch of a document that the index does not hold.
+SINK_DEAD_LETTERS = Metric("tailrace_sink_dead_letters_total", "counter", "Dead letters since the start", ("reason",))
+# `status` is HTTP's, or `none` where no answer came.
+SINK_REQUESTS = Metric("tailrace_sink_bulk_requests_total", "counter", "Bulk requests since the start", ("status",))
+SINK_LATENCY = Metric("tailrace_sink_bulk_seconds", "histogram", "Time until a bulk request was answered, or was given up")
+SINK_BYTES = Metric("tailrace_sink_bulk_bytes_total", "counter", "Bytes of bulk requests since the start")
+SINK_RETRIED = Metric("tailrace_sink_retried_operations_total", "counter", "Operations sent again since the start")
+# The one to alert on, over minutes. Up to what the index or a dead letter holds.
+SINK_LAG = Metric("tailrace_sink_lag_records", "gauge", "Records of <source>.enriched that are not settled", _PARTITION)
+# Unix times; 0: nothing is in hand. The event's own time, of events only, and the time that Kafka gave any record.
+SINK_OLDEST_EVENT = Metric("tailrace_sink_oldest_event_seconds", "gauge", "Time of the oldest event in hand that may not be indexed")
+SINK_OLDEST_RECORD = Metric("tailrace_sink_oldest_record_seconds", "gauge", "Time of the oldest record in hand that may not be indexed")
+# Unix time; 0: it does not wait.
+SINK_WAITING_SINCE = Metric("tailrace_sink_waiting_since_seconds", "gauge", "Since when Elasticsearch has taken nothing of a batch")
+
 
 class Sample(NamedTuple):
     metric: Metric
     value: float
     labels: tuple[str, ...] = ()
-    """Values, in the order of the metric's labels."""
+    """Values, in the order of the metric's labels; of a `_bucket` one more, its upper bound."""
+    part: Literal["", "_bucket", "_sum", "_count"] = ""
+    """Of a histogram."""
+
+
+class Histogram:
+    """Counts values by size. Not guarded against use from several threads."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """`bounds`: ascending; a value belongs to the first that it does not exceed."""
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def samples(self, metric: Metric) -> list[Sample]:
+        bounds = [*(f"{bound:g}" for bound in self._bounds), "+Inf"]
+        up_to = list(accumulate(self._counts))
+        buckets = [Sample(metric, count, (bound,), "_bucket") for bound, count in zip(bounds, up_to, strict=True)]
+        return [*buckets, Sample(metric, self._sum, (), "_sum"), Sample(metric, up_to[-1], (), "_count")]
 
 
 def expose(samples: Iterable[Sample]) -> str:
@@ -82,8 +124,12 @@ def expose(samples: Iterable[Sample]) -> str:
     labels = cache(_labels)  # those of a file are written four times
     for metric, found in by_metric.items():
         lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
-        lines += (f"{metric.name}{labels(metric.labels, sample.labels)} {+sample.value!r}" for sample in found)
+        lines += (f"{metric.name}{sample.part}{labels(_names(sample), sample.labels)} {+sample.value!r}" for sample in found)
     return "\n".join([*lines, ""])
+
+
+def _names(sample: Sample) -> tuple[str, ...]:
+    return (*sample.metric.labels, "le") if sample.part == "_bucket" else sample.metric.labels
 
 
 def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:

@@ -44,6 +44,10 @@ class OffsetType(click.ParamType):
         return source, int(numbers[0]), int(numbers[1])
 
 
+NO_MONITORS = {"TAILRACE_STREAM_MONITOR": "", "TAILRACE_SINK_MONITOR": ""}
+"""The configuration's addresses are those of the live workers."""
+
+
 @click.command(short_help="Make a generation from raw or enriched records, and keep it up.")
 @click.argument("name")
 @click.option(
@@ -102,7 +106,7 @@ def start(
         CatchUp(own, names, generation.roles) as catch_up,
     ):
         commands = worker_commands(generation.roles, names, wait_s, workers, name)
-        supervisor = Supervisor(commands, {**os.environ, "PYTHONUNBUFFERED": "1"}, display.say)
+        supervisor = Supervisor(commands, {**os.environ, "PYTHONUNBUFFERED": "1", **NO_MONITORS}, display.say)
         with Watch(monitor) as watch, supervisor:
             finished = supervisor.run(_looking(watch, display, catch_up, name, once))
     if once and not finished:

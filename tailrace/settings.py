@@ -96,6 +96,14 @@ class Stream(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """`127.0.0.1:9465` answers /metrics (Prometheus) and /health there, for a worker that runs alone (with a role); off by default."""
 
 
+class Sink(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """`tailrace sink`."""
+
+    monitor: str | None = None
+    """`127.0.0.1:9466` answers /metrics (Prometheus) and /health there, for a sink that is the only one of its configuration; off by
+    default."""
+
+
 class Elasticsearch(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     url: str = "http://127.0.0.1:9200"
     """Of one node or, separated by commas, of several nodes of one cluster: one that does not answer is left out for a while."""
@@ -143,6 +151,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     kafka: Kafka = Kafka()
     ship: Ship = Ship()
     stream: Stream = Stream()
+    sink: Sink = Sink()
     elasticsearch: Elasticsearch = Elasticsearch()
     sources: dict[str, SourceSettings] = msgspec.field(default_factory=_built_in_sources)
 

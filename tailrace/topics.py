@@ -37,6 +37,8 @@ class TopicReader:
         self._next: dict[int, int] = {}
         self.waiting = 0
         """How many records the last call of `records` set out to give, at most."""
+        self.deleted = 0
+        """How many offsets were below the beginnings of the partitions then: what stood there was deleted."""
 
     def close(self) -> None:
         self._consumer.close()
@@ -59,6 +61,7 @@ class TopicReader:
         """The first and the next offset of each partition that has something to read."""
         found = self._consumer.list_topics(timeout=ANSWER_S).topics.get(self.topic)
         marks = {partition: self._marks(partition) for partition in (found.partitions if found else ())}
+        self.deleted = sum(low for low, _ in marks.values())
         return {partition: (low, high) for partition, (low, high) in marks.items() if max(low, self._next.get(partition, 0)) < high}
 
     def _marks(self, partition: int) -> tuple[int, int]:

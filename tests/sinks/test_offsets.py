@@ -22,7 +22,7 @@ class Group(RuleBasedStateMachine):
 
     @rule(which=st.sets(partitions))
     def assign(self, which: set[Partition]) -> None:
-        self.offsets.assign(which)
+        self.offsets.assign({partition: self.broker.get(partition, 0) for partition in which})
         self.assigned |= which
 
     @rule(which=st.sets(partitions))
@@ -53,7 +53,8 @@ class Group(RuleBasedStateMachine):
 
     @invariant()
     def only_what_is_settled_may_be_committed(self) -> None:
-        assert self.offsets.settled() == self.settled
+        begun = {partition: self.broker.get(partition, 0) for partition in self.assigned}
+        assert self.offsets.settled() == begun | self.settled
         assert all(self.settled[partition] == offset for partition, offset in self.offsets.uncommitted().items())
 
 

@@ -35,7 +35,7 @@ from tests.sinks.test_bulk import OCTOBER_2016, SOURCE
         ("index", 400, "mapper_parsing_exception", "dead"),
         ("index", 400, "strict_dynamic_mapping_exception", "dead"),
         ("index", 400, "illegal_argument_exception", "dead"),
-        ("index", 400, "index_closed_exception", "dead"),
+        ("index", 400, "index_closed_exception", "again"),
         ("update", 404, "document_missing_exception", "dead"),
         ("index", 403, "security_exception", "refused"),
         ("index", 404, "index_not_found_exception", "refused"),
@@ -72,6 +72,17 @@ def test_a_dead_letter_carries_the_reason_and_its_neighbours_go_on() -> None:
         Dead(1, "document_parsing_exception", "document_parsing_exception: failed to parse"),
         Dead(2, PATCH_WITHOUT_DOCUMENT, "document_missing_exception: [c]: document missing"),
     ]
+
+
+def test_what_the_index_did_is_counted_by_outcome() -> None:
+    operations = [operation("a"), operation("b"), operation("c"), operation("a", patch=3), operation("c", patch=4)]
+    taken = [item(operations[0], 201), item(operations[1], 200), item(operations[2], 201), item(operations[3], 200)]
+    assert sort(operations[:4], taken).done == {"indexed": 2, "repeated": 1, "patched": 1}
+    gone: list[dict[str, Any]] = [{"delete": {"status": 404}}, {"create": {"status": 409}}, {"create": {"status": 201}}]
+    assert sort(operations[:3], gone).done == {"deleted": 1, "repeated": 1, "indexed": 1}
+    taken[2] = item(operations[2], 429, "es_rejected_execution_exception")
+    found = sort(operations, [*taken, item(operations[4], 200)])
+    assert (found.again, found.done) == ([2, 4], {"indexed": 1, "repeated": 1, "patched": 1}), "what is sent again is not done"
 
 
 def test_a_patch_waits_for_its_event_that_was_pushed_back() -> None:

@@ -219,19 +219,6 @@ def test_a_stop_in_trouble_is_clean_and_loses_nothing(stage: Stage) -> None:
     assert stage.documents() == expected(records)
 
 
-def test_a_write_block_is_waited_for(stage: Stage) -> None:
-    stage.carry([event("first")])
-    index = f"{stage.prefix}own-2016.10"
-    stage.search.indices.add_block(index=index, block="write")
-    stage.put([event("second")])
-    sink = stage.start()
-    eventually(lambda: "cluster_block_exception" in stage.log.read_text(), "the reason in the log")
-    stage.search.indices.put_settings(index=index, settings={"index.blocks.write": None})
-    stage.wait_settled()
-    stage.finish(sink)
-    assert set(stage.documents()) == {"first", "second"}
-
-
 def test_a_lost_privilege_ends_it_with_one_line(stage: Stage) -> None:
     stage.put([event("first")])
     with Proxy(stage.url, lambda *_: error(403, "security_exception")).running() as proxy:

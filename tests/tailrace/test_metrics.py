@@ -3,7 +3,7 @@
 import re
 
 from tailrace import metrics
-from tailrace.metrics import Metric, Sample, expose
+from tailrace.metrics import Histogram, Metric, Sample, expose
 
 ALL = [value for value in vars(metrics).values() if isinstance(value, Metric)]
 
@@ -35,3 +35,18 @@ def test_samples_stand_together_below_help_and_type_with_labels_escaped() -> Non
         "tailrace_ship_checkpoint_failed 1\n"
     )
     assert expose([]) == ""
+
+
+def test_a_histogram_counts_up_to_each_bound() -> None:
+    histogram = Histogram((0.5, 1, 60))
+    for value in (0.5, 0.6, 0.7, 61):
+        histogram.observe(value)
+    assert expose(histogram.samples(metrics.SINK_LATENCY)).splitlines()[1:] == [
+        "# TYPE tailrace_sink_bulk_seconds histogram",
+        'tailrace_sink_bulk_seconds_bucket{le="0.5"} 1',
+        'tailrace_sink_bulk_seconds_bucket{le="1"} 3',
+        'tailrace_sink_bulk_seconds_bucket{le="60"} 3',
+        'tailrace_sink_bulk_seconds_bucket{le="+Inf"} 4',
+        "tailrace_sink_bulk_seconds_sum 62.8",
+        "tailrace_sink_bulk_seconds_count 4",
+    ]

@@ -57,7 +57,7 @@ def test_a_source_named_like_its_format_needs_no_format(file: Path) -> None:
         ("[kafka]\nbootstrap_server = 'x'\n", ["kafka.bootstrap_server", "did you mean kafka.bootstrap_servers?"]),
         (
             "zzz = 1\n",
-            ["unknown key zzz", "known keys: elasticsearch, hash_key_file, host, kafka, max_dead_share, ship, sources, state_dir"],
+            ["unknown key zzz", "known keys: elasticsearch, hash_key_file, host, kafka, max_dead_share, ship, sink, sources, state_dir"],
         ),
         ("[sources.ezcast]\npath = ['x']\n", ["sources.ezcast.path;", "did you mean sources.ezcast.paths?"]),
         ("[kafka]\npartitions = 'four'\n", ["kafka.partitions", "Expected `int`, got `str`"]),
