@@ -11,9 +11,13 @@ import statistics
 import tempfile
 import time
 import uuid
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,14 +31,17 @@ from reports import index, queries
 from reports.queries import Period
 from reports.statistics import EZCAST, events
 from reports.table import Table
-from schemas.envelope import EventEnvelope
-from schemas.source import SourceSettings
+from schemas import notes
+from schemas.envelope import EventEnvelope, Summary
+from schemas.event import Document
+from schemas.source import Source, SourceSettings
 from sinks import templates, writer
 from sinks.bulk import MAX_OPERATIONS, Splicer
 from tailrace import search
 from tailrace.settings import Settings, load
 from tailrace.sources import load_source
 
+POSTERS = 2
 SLOW_S = 20.0
 """A question that takes longer is asked once."""
 
@@ -76,11 +83,16 @@ class Question(NamedTuple):
 
 
 def _firefox(ask: index.Ask, period: Period, top: int | None) -> list[Table]:
-    def only(body: queries.Body) -> Iterator[index.Bucket]:
+    def only(body: queries.Body, family: str | None = None) -> Iterator[index.Bucket]:
         body["query"]["bool"]["filter"].append({"term": {"session_browser": "Firefox"}})
-        return ask(body)
+        return ask(body, family)
 
-    return EZCAST["videos"](only, period, top)
+    return EZCAST["watched"](only, period, top)
+
+
+WATCHED = """SELECT album, asset, SUM(seconds >= 60), SUM(seconds) FROM (
+    SELECT album, asset, SUM(play_time) AS seconds FROM events WHERE action = 'video_play_time' {only}
+    GROUP BY album, asset, day, session) views GROUP BY 1, 2"""
 
 
 QUESTIONS = [
@@ -92,18 +104,12 @@ QUESTIONS = [
     ),
     Question("help page views per day", EZCAST["help"], "SELECT day, COUNT(*) FROM events WHERE action = 'view_help' GROUP BY 1", (0, 1)),
     Question(
-        "most watched videos",
+        "seconds of each video, from the events",
         EZCAST["videos"],
         "SELECT album, asset, SUM(play_time) FROM events WHERE action = 'video_play_time' GROUP BY 1, 2",
         (0, 1, 3),
     ),
-    Question(
-        "views (a minute or more of a video)",
-        EZCAST["views"],
-        "SELECT album, asset, COUNT(*) FROM (SELECT album, asset FROM events WHERE action = 'video_play_time' "
-        "GROUP BY album, asset, day, session HAVING SUM(play_time) >= 60) viewed GROUP BY 1, 2",
-        (0, 1, 2),
-    ),
+    Question("views and seconds of each video", EZCAST["watched"], WATCHED.format(only=""), (0, 1, 3, 5)),
     Question(
         "logins, different people and addresses",
         EZCAST["logins"],
@@ -113,41 +119,60 @@ QUESTIONS = [
     ),
     Question("events per day and action", events("action"), "SELECT day, action, COUNT(*) FROM events GROUP BY 1, 2", (0, 1, 2)),
     Question(
-        "most watched videos, with Firefox only",
+        "the same, with Firefox only",
         _firefox,
-        "SELECT album, asset, SUM(play_time) FROM events WHERE action = 'video_play_time' AND session IN "
-        f"(SELECT session FROM events WHERE {LOGINS} AND browser_name = 'Firefox') GROUP BY 1, 2",
-        (0, 1, 3),
+        WATCHED.format(only=f"AND session IN (SELECT session FROM events WHERE {LOGINS} AND browser_name = 'Firefox')"),
+        (0, 1, 3, 5),
     ),
 ]
 
 
+def records(settings: Settings, source: Source, amount: int) -> Iterator[tuple[EventEnvelope | Summary, Document | None]]:
+    """What the stream makes of so many events, with their documents: events, and after each session its views."""
+    readers = notes.readers(source)
+    for session, visit in groupby(documents(settings, amount), key=itemgetter(1)):
+        watched: Counter[bytes] = Counter()
+        for event, _ in visit:
+            envelope = EventEnvelope(event.id, event.time, event.client, event.kind, session, False, msgspec.json.encode(event.document))
+            note = readers[event.kind](envelope.document) if event.kind in readers else None
+            if note and not note.gives_fields:
+                watched[note.text] += note.amount
+            yield envelope, event.document
+        fields = msgspec.json.encode({field: event.document[field] for field in ("session_browser", "session_os")})
+        for text, seconds in watched.items():
+            key, beside = text.split(b"\n")
+            assert source.views is not None
+            view = notes.view_document(source.views, event.client or "", key, [beside], seconds, fields)
+            yield Summary(notes.view_id(event.client or "", key), notes.view_time(key), "views", view), None
+
+
 def fill(client: Elasticsearch, settings: Settings, rows: Path, amount: int) -> None:
-    """Write the documents to the index and, as tab-separated rows, to a file."""
+    """Write events and views to the index and, as tab-separated rows, the events to a file."""
     source = load_source(settings, SOURCE)
     templates.install(client, settings.elasticsearch, [source])
     splicer = Splicer(source, settings.elasticsearch.index_prefix)
-    operations: list[bytes] = []
 
-    def post() -> None:
-        answer = client.perform_request("POST", writer.PATH, params=writer.PARAMS, headers=writer.HEADERS, body=b"".join(operations))
+    def post(body: bytes) -> None:
+        answer = client.perform_request("POST", writer.PATH, params=writer.PARAMS, headers=writer.HEADERS, body=body)
         assert not answer.body["errors"]
-        operations.clear()
 
-    with rows.open("w", newline="") as file:
+    with rows.open("w", newline="") as file, ThreadPoolExecutor(POSTERS) as pool:
         table = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, escapechar="\\")
-        for event, session in documents(settings, amount):
-            document = event.document
-            envelope = EventEnvelope(event.id, event.time, event.client, event.kind, session, False, msgspec.json.encode(document))
-            operations.append(splicer.operation(envelope))
-            stamp = document["timestamp"]
-            own = {**document, "id": event.id, "day": stamp[:10], "time": f"{stamp[:10]} {stamp[11:]}"}
-            table.writerow([own.get(column, "\\N") for column in COLUMNS])
-            if len(operations) == MAX_OPERATIONS:
-                post()
-    if operations:
-        post()
-    client.indices.refresh(index=index.pattern(settings, SOURCE))
+        made, posted = records(settings, source, amount), deque[Future[None]]()
+        while batch := list(islice(made, MAX_OPERATIONS)):
+            posted.append(pool.submit(post, b"".join(splicer.operation(envelope) for envelope, _ in batch)))
+            table.writerows(_row(envelope.id, document) for envelope, document in batch if document)
+            if len(posted) > POSTERS:
+                posted.popleft().result()
+        for last in posted:
+            last.result()
+    client.indices.refresh(index=f"{settings.elasticsearch.index_prefix}*", expand_wildcards="all")
+
+
+def _row(identity: str, document: Document) -> list[Any]:
+    stamp = document["timestamp"]
+    own = {**document, "id": identity, "day": stamp[:10], "time": f"{stamp[:10]} {stamp[11:]}"}
+    return [own.get(column, "\\N") for column in COLUMNS]
 
 
 def load_table(connection: Any, rows: Path) -> None:
@@ -190,7 +215,8 @@ def same(question: Question, tables: list[Table], rows: list[tuple[Any, ...]]) -
 
 def measure(client: Elasticsearch, settings: Settings, connection: Any, runs: int) -> None:
     pattern = index.pattern(settings, SOURCE)
-    ask, period = index.asker(client, pattern), Period(None, None, ZONE)
+    summaries = index.summaries(settings, SOURCE)
+    ask, period = index.asker(client, pattern, summaries), Period(None, None, ZONE)
 
     def sql(question: Question) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:
@@ -199,7 +225,7 @@ def measure(client: Elasticsearch, settings: Settings, connection: Any, runs: in
 
     took: dict[str, list[float]] = {}
     for question in QUESTIONS:
-        clear = lambda: client.indices.clear_cache(index=pattern, request=True)  # noqa: E731
+        clear = lambda: client.indices.clear_cache(index=f"{pattern},{summaries}*", request=True, expand_wildcards="all")  # noqa: E731
         seconds, tables = timed(lambda question=question: question.statistic(ask, period, None), runs, clear)
         took[question.text] = [seconds]
         if connection:
