@@ -13,6 +13,7 @@ from itertools import islice
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
+from confluent_kafka import Message
 from elasticsearch import Elasticsearch
 
 from reports import disk, index, seals
@@ -27,7 +28,7 @@ from schemas.place import Place, is_file, split_key
 from schemas.source import Source
 from tailrace.kafka import dead_topics, topic
 from tailrace.letters import Letters, Position
-from tailrace.settings import Settings
+from tailrace.settings import Settings, seconds
 from tailrace.sources import as_parsed, load_source
 from tailrace.topics import TopicReader
 
@@ -78,6 +79,8 @@ class _Audit:
         self.retention = Retention(0, ordered=False, acknowledged={})
         self.beyond: Counter[str] = Counter()
         """Documents of records that Kafka has deleted, by file id."""
+        self.presumed_dead: Counter[str] = Counter()
+        """By file id, dead letters that Kafka must have deleted."""
         self.places: dict[str, Place] = {}
         """That they name, by file id."""
         self.parse = _parser(self.source)
@@ -95,8 +98,8 @@ class _Audit:
             self.beats = {beat.file: beat for beat in beats}
             self.seals = {beat.file: beat.sealed for beat in beats if beat.sealed}
             files = list(self._read_disk(spool))
-            for place, offset, value in self._placed(self.raw, "raw records", self.no_place):
-                self.ledger.record(place, offset, value)
+            for place, offset, message in self._placed(self.raw, "raw records", self.no_place):
+                self.ledger.record(place, offset, message.value() or b"", message.timestamp()[1])
             self.retention = retention(self.source, self.raw.deleted, beats)
             self._read_index(settle_s)
             audits = self._compare(files, allow_lag)
@@ -122,8 +125,8 @@ class _Audit:
             except OSError as error:
                 self._name(Named("unreadable", path=path, message=error.strerror))
 
-    def _placed(self, reader: TopicReader, what: str, no_place: set[Position] | None = None) -> Iterator[tuple[Place, int, bytes]]:
-        """Place, offset and value of a topic's records whose key names a place; the others are added to `no_place`."""
+    def _placed(self, reader: TopicReader, what: str, no_place: set[Position] | None = None) -> Iterator[tuple[Place, int, Message]]:
+        """A topic's records whose key names a place and an offset in it; the others are added to `no_place`."""
         for count, message in enumerate(reader.records()):
             if count % 10_000 == 0:
                 self.say(f"{self.source.name}: {count:,} of {reader.waiting:,} {what}…")
@@ -133,7 +136,7 @@ class _Audit:
                 if no_place is not None:
                     no_place.add((message.topic(), message.partition(), message.offset()))
                 continue
-            yield place, offset, message.value() or b""
+            yield place, offset, message
 
     def _read_dead(self) -> None:
         """What the dead letters account for. One that was retried does not: its event is in the index, a dead letter again, or missing."""
@@ -159,15 +162,15 @@ class _Audit:
     def _explain_foreign(self) -> None:
         """Documents of records that were written meanwhile, and of other sources that share the index, are not foreign."""
         if self.ledger.any_foreign():
-            for place, offset, value in self._placed(self.raw, "raw records"):
-                self.ledger.explain(self.parse(value, place, offset))
+            for place, offset, message in self._placed(self.raw, "raw records"):
+                self.ledger.explain(self.parse(message.value() or b"", place, offset))
         if self.retention.deleted:
             self.beyond = self._explain_deleted(self.retention)
         for source in index.sharing(self.settings, self.source) if self.ledger.any_foreign() else ():
             parse = _parser(source)
             with closing(TopicReader(self.settings.kafka, topic(self.settings.kafka, source.name, "raw"))) as reader:
-                for place, offset, value in self._placed(reader, f"raw records of {source.name}, which shares the index"):
-                    self.ledger.explain(parse(value, place, offset))
+                for place, offset, message in self._placed(reader, f"raw records of {source.name}, which shares the index"):
+                    self.ledger.explain(parse(message.value() or b"", place, offset))
                 if reader.deleted:
                     with closing(TopicReader(self.settings.kafka, topic(self.settings.kafka, source.name, "files"))) as files:
                         self._explain_deleted(retention(source, reader.deleted, seals.newest(files.records())))
@@ -205,6 +208,8 @@ class _Audit:
 
     def _compare(self, files: list[disk.DiskFile], allow_lag: bool) -> list[FileAudit]:
         self.ledger.forget_mended()
+        if any(reader.deleted for reader, _ in self.dead):
+            self.presumed_dead = self.ledger.presume_dead(self._letters_since_ms())
         fates = self.ledger.fates()
         namesakes = Counter(found.head for found in files)
         audits, seen = [], set()
@@ -221,6 +226,11 @@ class _Audit:
             audit.clean = not lost and (allow_lag or not audit.not_shipped_bytes)
         return audits
 
+    def _letters_since_ms(self) -> int:
+        """No dead letter written since then has been deleted by age; 0 where the configuration does not say."""
+        kept = self.settings.kafka.raw_retention
+        return 0 if kept is None else round((time.time() - seconds(kept, "kafka.raw_retention")) * 1000)
+
     def _known(self) -> set[str]:
         """Ids of the files that records, seals or documents tell of."""
         return self.ledger.accounts.keys() | self.seals.keys() | self.beyond.keys()
@@ -236,7 +246,8 @@ class _Audit:
             on_disk=found is not None,
             bytes=found.size if found else None,
             records=found.amount if found else None,
-            dead=len(dead),
+            dead=len(dead) - self.presumed_dead[id],
+            beyond_retention_dead_letters=self.presumed_dead[id],
             beyond_retention_documents=self.beyond[id],
         )
         if account:

@@ -24,7 +24,7 @@ MANY_FILES = 40
 """With more files than this, tables show only those that are not clean; JSON has all."""
 
 COLUMNS = ("bytes", "records", "shipped", "repeated", "events", "indexed", "dead", "missing", "double", "torn_bytes")
-RETENTION = ("beyond_retention_bytes", "beyond_retention_documents")
+RETENTION = ("beyond_retention_bytes", "beyond_retention_documents", "beyond_retention_dead_letters")
 """Shown where there is any."""
 
 
@@ -143,11 +143,11 @@ def _verdict(found: SourceAudit) -> str:
 
 
 def _beyond_retention(found: SourceAudit) -> str:
-    if not found.deleted_records:
+    size, documents, letters = (found.totals[name] for name in RETENTION)
+    if not found.deleted_records and not letters:
         return ""
-    size, documents = (found.totals[name] for name in RETENTION)
     gone = f"{found.deleted_records:,} records were deleted from Kafka by retention"
-    return f"; {gone}: {size:,} bytes of files and {documents:,} documents cannot be proven any more"
+    return f"; {gone}: {size:,} bytes of files, {documents:,} documents and {letters:,} dead letters cannot be proven any more"
 
 
 class _Progress:

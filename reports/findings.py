@@ -83,6 +83,8 @@ class FileAudit(msgspec.Struct, kw_only=True):
     """Acknowledged, and deleted from Kafka since; no fault."""
     beyond_retention_documents: int = 0
     """Documents of records that may have stood there."""
+    beyond_retention_dead_letters: int = 0
+    """Dead letters, by all that can be known: of records older than `kafka.raw_retention`, which outlived their letters."""
     torn_bytes: int = 0
     """Unterminated end of the file, held back until it is whole."""
     clean: bool = True

@@ -1,7 +1,7 @@
 """What Kafka's raw records promise, and what the index and the dead letters keep of it.
 
 The books are kept in a SQLite database of their own, a temporary file that vanishes with the ledger, so the size of a backlog
-is a matter of disk (65 bytes a record and its event, measured with EZCast ids) and not of memory (0.13 GB).
+is a matter of disk (75 bytes a record and its event, measured with EZCast ids) and not of memory (0.13 GB).
 """
 
 import sqlite3
@@ -23,14 +23,16 @@ CACHE_KIB = 128 * 1024
 _TABLES = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
-CREATE TABLE records (file INTEGER, "offset" INTEGER, size INTEGER, checksum INTEGER, PRIMARY KEY (file, "offset")) WITHOUT ROWID;
-CREATE TABLE dead_due (file INTEGER, "offset" INTEGER, PRIMARY KEY (file, "offset")) WITHOUT ROWID;
+CREATE TABLE records (
+    file INTEGER, "offset" INTEGER, size INTEGER, checksum INTEGER, time INTEGER, PRIMARY KEY (file, "offset")
+) WITHOUT ROWID;
+CREATE TABLE dead_due (file INTEGER, "offset" INTEGER, time INTEGER, PRIMARY KEY (file, "offset")) WITHOUT ROWID;
 CREATE TABLE dead (file INTEGER, "offset" INTEGER, PRIMARY KEY (file, "offset")) WITHOUT ROWID;
 CREATE TABLE events (id TEXT PRIMARY KEY, file INTEGER, "offset" INTEGER, copies INTEGER) WITHOUT ROWID;
 CREATE TABLE unexplained (id TEXT PRIMARY KEY, name TEXT) WITHOUT ROWID;
 BEGIN;
 """
-"""`copies`: documents with the id, 0, 1, or 2 for several."""
+"""`copies`: documents with the id, 0, 1, or 2 for several. `time`: when Kafka got the record, in milliseconds since 1970."""
 
 _FATE = """CASE copies WHEN 1 THEN 'indexed' WHEN 0 THEN CASE WHEN EXISTS
     (SELECT 1 FROM dead WHERE dead.file = events.file AND dead."offset" = events."offset") THEN 'dead' ELSE 'missing' END
@@ -110,18 +112,19 @@ class Ledger:
     def close(self) -> None:
         self._books.close()
 
-    def record(self, place: Place, offset: int, value: bytes) -> None:
+    def record(self, place: Place, offset: int, value: bytes, time_ms: int = 0) -> None:
         account = self.accounts.get(place.file)
         if account is None:
             account = self.accounts[place.file] = Account(place, self._number(place.file), self._books)
         size, checksum = len(value) + (not place.torn), crc32(value)
-        if self._books.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?)", (account.number, offset, size, checksum)).rowcount:
+        row = (account.number, offset, size, checksum, time_ms)
+        if self._books.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?)", row).rowcount:
             account.shipped += 1
         elif not self._grows(account, offset, size, checksum):
             return
         for outcome in self._parse(value, place, offset):
             if isinstance(outcome, Dead):
-                self._books.execute("INSERT OR IGNORE INTO dead_due VALUES (?, ?)", (account.number, outcome.offset))
+                self._books.execute("INSERT OR IGNORE INTO dead_due VALUES (?, ?, ?)", (account.number, outcome.offset, time_ms))
             else:
                 self._owe(outcome.id, account, offset)
 
@@ -164,6 +167,21 @@ class Ledger:
             """DELETE FROM dead WHERE (file, "offset") NOT IN (SELECT file, "offset" FROM dead_due)
             AND (file, "offset") IN (SELECT file, "offset" FROM events JOIN dead USING (file, "offset") WHERE copies > 0)"""
         )
+
+    def presume_dead(self, before_ms: int) -> Counter[str]:
+        """Take for dead letters what lacks of records that Kafka got before; how many, by file id.
+
+        For letters that retention has deleted while it keeps their records.
+        """
+        lacking = """SELECT file, "offset" FROM dead_due WHERE time < ?1 UNION SELECT events.file, events."offset"
+            FROM events JOIN records USING (file, "offset") WHERE copies = 0 AND records.time < ?1
+            EXCEPT SELECT file, "offset" FROM dead"""
+        files = list(self._numbers)
+        found: Counter[str] = Counter()
+        for number, count in self._books.execute(f"SELECT file, COUNT(*) FROM ({lacking}) GROUP BY file", (before_ms,)):
+            found[files[number]] = count
+        self._books.execute(f"INSERT INTO dead {lacking}", (before_ms,))
+        return found
 
     def document(self, id: str, index: str) -> None:
         if not self._books.execute("UPDATE events SET copies = min(copies + 1, 2) WHERE id = ?", (id,)).rowcount:

@@ -112,7 +112,7 @@ class Clock:
 
     def is_forgotten(self, time: int) -> bool:
         """Whether sessions that an event of this time can belong to may have been forgotten."""
-        return _day(time) in self._forgotten
+        return bool(self._forgotten) and _day(time) in self._forgotten
 
     def forget(self, start: int, end: int) -> None:
         """Events of these times (ms, bounds included) can have had to do with something that is forgotten now."""

@@ -54,8 +54,8 @@ class Stage:
         ends = split(content, self.source.record_start, final=True)
         return [(place, start, content[start : end - 1]) for start, end in zip([0, *ends], ends, strict=False)]
 
-    def publish(self, records: Iterable[Record], source: str | None = None) -> None:
-        self.produce("raw", ((key(place, offset), value) for place, offset, value in records), source)
+    def publish(self, records: Iterable[Record], source: str | None = None, time_ms: int = 0) -> None:
+        self.produce("raw", ((key(place, offset), value) for place, offset, value in records), source, time_ms=time_ms)
 
     def produce(
         self,
@@ -63,10 +63,14 @@ class Stage:
         pairs: Iterable[tuple[bytes, bytes]],
         source: str | None = None,
         headers: list[tuple[str, bytes]] | None = None,
+        time_ms: int = 0,
     ) -> None:
+        """`time_ms`: the records' time on Kafka, since 1970; 0: now."""
         producer = Producer(kafka.producer_config(self.settings.kafka))
         for raw_key, value in pairs:
-            producer.produce(kafka.topic(self.settings.kafka, source or self.name, kind), key=raw_key, value=value, headers=headers)
+            producer.produce(
+                kafka.topic(self.settings.kafka, source or self.name, kind), key=raw_key, value=value, headers=headers, timestamp=time_ms
+            )
         assert producer.flush(20) == 0
 
     def parse(self, records: Iterable[Record]) -> list[tuple[Place, Event | Dead]]:

@@ -73,6 +73,7 @@ def test_a_whole_source_is_clean(ezcast: Stage) -> None:
             "not_shipped_bytes": 0,
             "beyond_retention_bytes": 0,
             "beyond_retention_documents": 0,
+            "beyond_retention_dead_letters": 0,
             "torn_bytes": 0,
             "clean": True,
         }

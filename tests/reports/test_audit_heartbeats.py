@@ -1,6 +1,7 @@
 """`tailrace audit` and what producers said of files: seals, and what was acknowledged before Kafka deleted it."""
 
 import gzip
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from schemas.heartbeat import Heartbeat, Seal, encode, heartbeat_key, host_key
 from tailrace import kafka
 from tailrace.settings import Settings
 from tests.reports.stage import Record, Stage
-from tests.reports.test_audit import LINE, TRACE, audit, only_source, put_foreign, shipped
+from tests.reports.test_audit import DEAD_LINE, LINE, TRACE, audit, only_source, put_foreign, shipped
 
 pytestmark = pytest.mark.servers
 
@@ -43,11 +44,11 @@ def beat(stage: Stage, records: list[Record], acknowledged: int, sealed: bytes |
     stage.produce("files", [(heartbeat_key(place), encode(told)), (host_key("test-host"), b"{}")])
 
 
-def delete(stage: Stage, before: int) -> None:
-    """The raw records below an offset, as retention does."""
-    raw = TopicPartition(kafka.topic(stage.settings.kafka, stage.name, "raw"), 0, before)
+def delete(stage: Stage, before: int, kind: kafka.Kind = "raw") -> None:
+    """The records below an offset, as retention does."""
+    partition = TopicPartition(kafka.topic(stage.settings.kafka, stage.name, kind), 0, before)
     admin = kafka.connect(stage.settings.kafka, 5)
-    admin.delete_records([raw])[raw].result(timeout=10)
+    admin.delete_records([partition])[partition].result(timeout=10)
 
 
 def test_a_sealed_file_that_holds_what_it_held_is_clean_compressed_and_grown_too(ezcast: Stage) -> None:
@@ -100,7 +101,7 @@ def test_what_retention_deleted_is_counted_and_no_fault(ezcast: Stage) -> None:
     (file,) = source["files"]
     assert (file["beyond_retention_bytes"], file["beyond_retention_documents"], file["shipped"], file["indexed"]) == (4 * LINE, 4, 6, 6)
     told = ezcast.run("audit", "--settle", "0s").stdout
-    assert f"4 records were deleted from Kafka by retention: {4 * LINE:,} bytes of files and 4 documents cannot be proven any more" in told
+    assert f"4 records were deleted from Kafka by retention: {4 * LINE:,} bytes of files, 4 documents and 0 dead letters" in told
     assert "beyond retention documents" in told.splitlines()[1]
 
 
@@ -153,3 +154,20 @@ def test_where_a_files_records_are_spread_any_of_them_may_be_deleted(dataone: St
     (file,) = only_source(found := audit(dataone))["files"]
     assert found["clean"]
     assert (file["shipped"], file["beyond_retention_bytes"], file["beyond_retention_documents"]) == (4, 2 * len(lines[0]), 2)
+
+
+def test_a_dead_letter_older_than_the_retention_may_be_gone_before_its_record(ezcast: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = ezcast.records(ezcast.write("2016-10-03.trace", TRACE + DEAD_LINE))
+    old_ms = round((time.time() - 31 * 86_400) * 1000)
+    ezcast.publish(records, time_ms=old_ms)
+    ezcast.process(records[1:-1])
+    monkeypatch.setenv("TAILRACE_KAFKA_RAW_RETENTION", "30d")
+    totals = only_source(audit(ezcast))["totals"]
+    assert (totals["missing"], totals["dead_letters_missing"]) == (1, 1), "nothing was deleted"
+    ezcast.produce("dead", [(b"another", b"")])
+    delete(ezcast, 1, "dead")
+    found = audit(ezcast)
+    assert (found["clean"], found["totals"]["dead"], found["totals"]["beyond_retention_dead_letters"]) == (True, 0, 2)
+    monkeypatch.setenv("TAILRACE_KAFKA_RAW_RETENTION", "32d")
+    totals = only_source(audit(ezcast))["totals"]
+    assert (totals["missing"], totals["dead_letters_missing"]) == (1, 1), "theirs would be there"
