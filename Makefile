@@ -30,7 +30,7 @@ lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## Measure the hot loops against their peers
+bench: $(INSTALLED) $(PEERS) ## Measure the hot loops against their peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-%: $(INSTALLED) ## One of them: bench-ship, bench-stream, bench-sink, bench-e2e, bench-queries, …
@@ -55,5 +55,5 @@ up: $(INSTALLED) ## Start Kafka and Elasticsearch for this machine
 down: $(INSTALLED) ## Stop them
 	$(BIN)/tailrace down
 
-clean: ## Remove the virtual environment and caches of tools
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+clean: ## Remove the virtual environments and caches of tools
+	rm -rf $(VENV) .venv-bench build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

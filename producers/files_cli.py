@@ -24,9 +24,7 @@ from tailrace.sources import load_sources
 @click.option("--all", "everything", is_flag=True, help="Every host's files, by the producers' heartbeats in Kafka.")
 @click.option("--without", multiple=True, metavar="HOST", help="With --all: a host that is out of service (repeatable) holds nothing back.")
 @click.option("--safe", is_flag=True, help="Only files that may be deleted: with --format paths, one path a line.")
-@click.option(
-    "--format", "style", type=click.Choice(["table", "json", "paths"]), default="table", show_default=True, help="How to write it."
-)
+@options.form("table", "json", "paths")
 @options.sources
 @options.wait
 @options.pass_settings

@@ -17,7 +17,7 @@ from reports.findings import MEANING, FileAudit, Named, SourceAudit, as_builtins
 from reports.table import Column, Table
 from schemas.place import is_file
 from tailrace import generations, kafka, search
-from tailrace.options import Duration, chosen, pass_settings, sources, wait
+from tailrace.options import Duration, chosen, form, pass_settings, sources, wait
 from tailrace.settings import Settings
 
 MANY_FILES = 40
@@ -40,7 +40,7 @@ RETENTION = ("beyond_retention_bytes", "beyond_retention_documents", "beyond_ret
     metavar="DURATION",
     help="Wait this long for the next event to reach the index before events on their way are called missing.",
 )
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@form("table", "json")
 @wait
 @pass_settings
 def audit(settings: Settings, source_names: tuple[str, ...], allow_lag: bool, settle_s: float, style: str, wait_s: float) -> None:

@@ -13,26 +13,21 @@ from reports.queries import Period
 from reports.statistics import Statistic
 from reports.table import Table
 from tailrace import search
-from tailrace.options import pass_settings, wait
+from tailrace.options import check_days, days, form, pass_settings, wait
 from tailrace.settings import Settings
 from tailrace.sources import load_source
 
 TOP = 20
 """Rows of a ranking in a table, as in the lists that EZCast's administrators know."""
 
-DAY = click.DateTime(["%Y-%m-%d"])
-
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that every report takes."""
     for option in (
         wait,
-        click.option("--format", "style", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True),
+        form("table", "json", "csv"),
         click.option("--top", type=click.IntRange(min=1), metavar="N", help=f"The N largest of a ranking; {TOP} in tables, else all."),
-        click.option("--to", "end", type=DAY, metavar="DAY", help="Events before this day (YYYY-MM-DD), which is not included."),
-        click.option(
-            "--from", "start", type=DAY, metavar="DAY", help="Events of this day (YYYY-MM-DD, in the source's time zone) and later."
-        ),
+        days("in the source's time zone"),
     ):
         command = option(command)
     return command
@@ -48,7 +43,7 @@ def report() -> None:
 
 
 def _format_command(format: str, statistics_of: Mapping[str, Statistic], text: str) -> None:
-    @report.command(format, help=text, short_help=text.partition(": all reports")[0])
+    @report.command(format, help=text, short_help=text.partition(": all reports")[0] + ".")
     @click.argument("reports", nargs=-1, type=click.Choice(list(statistics_of)), metavar=f"[{'|'.join(statistics_of)}]...")
     @source_option(f"of format {format}")
     @options
@@ -108,8 +103,7 @@ def answer(
     wait_s: float,
 ) -> None:
     """Ask, and print. An index without events is said on standard error, and the answer is empty."""
-    if start and end and end <= start:
-        raise click.BadParameter(f"{end:%Y-%m-%d} is not after --from; the last day is not included", param_hint="--to")
+    check_days(start, end)
     period = Period(start and start.date(), end and end.date(), settings.sources[source].timezone)
     if top is None and style == "table":
         top = TOP

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from reports import render
-from reports.cli import DAY, kind_field
+from reports.cli import kind_field
 from reports.compare import Comparison
 from reports.compare import compare as compared
 from reports.queries import Period
@@ -20,10 +20,9 @@ from tailrace.settings import Settings
 @click.command(short_help="Compare two generations: events per day and kind.")
 @click.argument("name")
 @click.option("--with", "other", metavar="NAME", help="The generation to compare with; by default the one that users see.")
-@click.option("--from", "start", type=DAY, metavar="DAY", help="Events of this day (YYYY-MM-DD, in the source's time zone) and later.")
-@click.option("--to", "end", type=DAY, metavar="DAY", help="Events before this day, which is not included.")
+@options.days("in the source's time zone")
 @click.option("--all", "all_groups", is_flag=True, help="Days and kinds without a difference, too.")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@options.form("table", "json")
 @options.sources
 @options.wait
 @options.pass_settings
@@ -42,6 +41,7 @@ def compare(
 
     While live data comes in, the last seconds of the two may differ; a day that is over does not.
     """
+    options.check_days(start, end)
     kafka.connect(settings.kafka, wait_s)
     known = generations.read(settings.kafka)
     names = known.named(other).name, known.named(name).name

@@ -12,17 +12,14 @@ from tailrace.options import pass_settings, wait
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
 
-DAY = click.DateTime(["%Y-%m-%d"])
-
 
 @click.group()
 def sessions() -> None:
     """Sessions in the index: check them, repair them."""
 
 
-@sessions.command()
-@click.option("--from", "start", type=DAY, metavar="DAY", help="Only events of this day (YYYY-MM-DD, UTC) and later.")
-@click.option("--to", "end", type=DAY, metavar="DAY", help="Only events before this day, which is not included.")
+@sessions.command(short_help="Compute sessions anew from the index; patch what differs.")
+@options.days("UTC")
 @options.sources
 @click.option("--dry-run", is_flag=True, help="Change nothing; exit with 1 where something differs.")
 @wait
@@ -35,8 +32,7 @@ def repair(
     The stream needs this only for events that came later than session_days (they are marked late_session); with --dry-run it checks the
     stream's result independently. It may run beside the stream and the sink.
     """
-    if start and end and end <= start:
-        raise click.BadParameter(f"{end:%Y-%m-%d} is not after --from; the last day is not included", param_hint="--to")
+    options.check_days(start, end)
     differing = 0
     chosen = options.chosen(settings, source_names)
     sources = load_sources(settings, settings.sources)

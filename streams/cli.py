@@ -4,11 +4,13 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Literal
 
 import click
 
 from tailrace import generations, kafka, kafka_access, options
+from tailrace.lazy import needs
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
 from tailrace.supervisor import Supervisor
@@ -29,6 +31,8 @@ def stream(settings: Settings, role: Role | None, source_names: tuple[str, ...],
     With ROLE, `parse` or `sessionize`, one worker runs in this process; more of them, here or elsewhere, share the partitions.
     Without, one of each runs under a supervisor that restarts what dies. Runs until SIGTERM or Ctrl-C.
     """
+    if find_spec("faust") is None:
+        raise needs("tailrace stream", "faust", "streams")
     names = options.chosen(settings, source_names)
     if role is None:
         _run_both(names, wait_s, generation)

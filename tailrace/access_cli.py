@@ -18,7 +18,7 @@ def access() -> None:
     """
 
 
-@access.command()
+@access.command(short_help="Print calls of kafka-acls.sh, for each role.")
 @click.option("--user-prefix", default="tailrace-", show_default=True, metavar="TEXT", help="Before each role's name: its user.")
 @sources
 @pass_settings
@@ -36,7 +36,7 @@ def kafka(settings: Settings, user_prefix: str, source_names: tuple[str, ...]) -
             click.echo(kafka_access.command(grant, f"{user_prefix}{role}", settings.kafka.bootstrap_servers))
 
 
-@access.command()
+@access.command(short_help="Print roles as requests in JSON.")
 @sources
 @pass_settings
 def elasticsearch(settings: Settings, source_names: tuple[str, ...]) -> None:

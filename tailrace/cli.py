@@ -17,7 +17,7 @@ COMMANDS = {
     "stream": Command("streams.cli", "stream", "Parse, enrich and sessionize with Faust workers."),
     "sink": Command("sinks.cli", "sink", "Write events to Elasticsearch."),
     "sessions": Command("sinks.sessions_cli", "sessions", "Check and repair sessions in the index."),
-    "dead": Command("tailrace.dead_cli", "dead", "List, show, retry and drop what could not be parsed or indexed."),
+    "dead": Command("tailrace.dead_cli", "dead", "List, show, retry and drop what could not be shipped, parsed or indexed."),
     "replay": Command("tailrace.replay", "replay", "Make the events anew beside the running pipeline, and switch."),
     "retention": Command("sinks.retention_cli", "retention", "Delete the indices of months that a source need not keep."),
     "report": Command("reports.cli", "report", "Answer questions from the index."),

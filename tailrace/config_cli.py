@@ -14,7 +14,7 @@ import msgspec
 
 from schemas.source import Source, SourceSettings
 from tailrace.errors import ConfigError
-from tailrace.options import pass_settings
+from tailrace.options import form, pass_settings
 from tailrace.settings import HIDDEN, SECRETS, Settings, find_file, hash_key, origins, seconds, secret
 from tailrace.sources import load_source, watch_actions
 
@@ -55,12 +55,12 @@ def check(settings: Settings) -> None:
 
 
 @config.command()
-@click.option("--format", "output", type=click.Choice(["toml", "json"]), default="toml", show_default=True, help="How to write it.")
+@form("toml", "json")
 @pass_settings
-def show(settings: Settings, output: str) -> None:
+def show(settings: Settings, style: str) -> None:
     """Show every key in force and what set it; passwords are hidden."""
     effective = hide_secrets(msgspec.to_builtins(settings))
-    if output == "json":
+    if style == "json":
         click.echo(json.dumps(effective, indent=2, ensure_ascii=False))
         return
     click.echo(f"# {_where()}")

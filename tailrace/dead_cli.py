@@ -1,4 +1,4 @@
-"""`tailrace dead`: what could not be parsed or indexed: listed, shown, sent again, or given up."""
+"""`tailrace dead`: what could not be shipped, parsed or indexed: listed, shown, sent again, or given up."""
 
 import json
 import sys
@@ -75,7 +75,7 @@ def dead() -> None:
 
 @dead.command("list", short_help="Count letters by reason, and list them.")
 @click.option("--limit", type=click.IntRange(min=0), default=SHOWN, show_default=True, metavar="N", help="List the newest N.")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@options.form("table", "json")
 @filters
 def list_letters(settings: Settings, wanted: list[Letter], limit: int, style: str) -> None:
     """Count letters by reason, and list the newest."""
@@ -99,13 +99,15 @@ def list_letters(settings: Settings, wanted: list[Letter], limit: int, style: st
 
 
 @dead.command(short_help="Everything about letters.")
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@options.form("text", "json")
 @filters
 def show(settings: Settings, wanted: list[Letter], style: str) -> None:
     """Everything about letters: where, why, what was decided, what can be done, and the record."""
     if style == "json":
         click.echo(json.dumps(list(map(as_json, wanted)), indent=2, ensure_ascii=False))
         return
+    if not wanted:
+        click.echo("no dead letters")
     for letter in wanted:
         told = as_json(letter)
         record = told.pop("record")

@@ -11,6 +11,11 @@ from tailrace.errors import TailraceError
 EXTRA = {"streams": "streams", "sinks": "sinks", "reports": "reports", "infra": "servers"}
 
 
+def needs(command: str, package: str, extra: str) -> TailraceError:
+    """For a command that a package is missing for: says which extra brings it."""
+    return TailraceError(f"`{command}` needs the package {package}: install tailrace[{extra}]")
+
+
 class Command(NamedTuple):
     module: str
     attribute: str
@@ -38,9 +43,7 @@ class LazyGroup(click.Group):
             room = module.partition(".")[0]
             if error.name and error.name.partition(".")[0] in {*EXTRA, "tailrace", "producers", "schemas"}:
                 raise
-            raise TailraceError(
-                f"`{ctx.command_path} {name}` needs the package {error.name}: install tailrace[{EXTRA.get(room, 'all')}]"
-            ) from None
+            raise needs(f"{ctx.command_path} {name}", str(error.name), EXTRA.get(room, "all")) from None
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,6 +1,7 @@
 """Options that several commands share, so that they read the same everywhere."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import update_wrapper
 from typing import Any
 
@@ -54,6 +55,31 @@ def sources(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="NAME",
         help="Only this source of the configuration (repeatable); all by default.",
     )(command)
+
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+def days(zone: str) -> Callable[..., Any]:
+    """--from and --to, as `start` and `end`: the first day, and the one behind the last. `zone` says whose days they are."""
+
+    def options(command: Callable[..., Any]) -> Callable[..., Any]:
+        command = click.option("--to", "end", type=DAY, metavar="DAY", help="Only events before this day, which is not included.")(command)
+        first = f"Only events of this day (YYYY-MM-DD, {zone}) and later."
+        return click.option("--from", "start", type=DAY, metavar="DAY", help=first)(command)
+
+    return options
+
+
+def check_days(start: datetime | None, end: datetime | None) -> None:
+    """Raises click.BadParameter where no day lies between --from and --to."""
+    if start and end and end <= start:
+        raise click.BadParameter(f"{end:%Y-%m-%d} is not after --from; the last day is not included", param_hint="--to")
+
+
+def form(*forms: str) -> Callable[..., Any]:
+    """--format, as `style`: how a command writes what it has to say; the first form by default."""
+    return click.option("--format", "style", type=click.Choice(forms), default=forms[0], show_default=True, help="How to write it.")
 
 
 def chosen(settings: Settings, source_names: tuple[str, ...]) -> list[str]:

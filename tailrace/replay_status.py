@@ -14,7 +14,7 @@ from tailrace.settings import Settings
 
 
 @click.command(short_help="Show the generations and how far each is.")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@options.form("table", "json")
 @options.wait
 @options.pass_settings
 def status(settings: Settings, style: str, wait_s: float) -> None:

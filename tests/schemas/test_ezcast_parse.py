@@ -1,44 +1,12 @@
-"""Each quirk of a trace line, on lines of our own; then anything at all."""
+"""Each quirk of a trace line, on lines of our own."""
 
-from typing import Any
-
-import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from schemas import framing
-from schemas.event import Dead, Event, Parsed
-from schemas.ezcast.catalogue import Form, built_in
-from schemas.ezcast.parse import MAX_ELEMENTS, RECORD_START
+from schemas.event import Dead, Event
+from schemas.ezcast.parse import MAX_ELEMENTS
 from schemas.localtime import LocalClock, UnknownPast
 from schemas.place import Place
-from schemas.source import SourceSettings
-from schemas.sources import build
-
-BRUSSELS = "Europe/Brussels"
-SOURCE = build("ezcast", SourceSettings(format="ezcast", timezone=BRUSSELS))
-PLACE = Place("f11e", "web1", "/traces/2016-04-05.trace")
-TORN = Place("f11e", "web1", "/traces/2016-04-05.trace", torn=True)
-HEAD = b"2016-04-05-20:13:23 | s1d | 192.0.2.7 | user1 | "
-PLAY = b"4 | video_play | INFO-pub | 2016_04_05_10h00 | 3901 | 12.75 | cam | low | from_button"
-HELP = HEAD + b"1 | view_help"
-
-
-def parse(record: bytes, place: Place = PLACE, offset: int = 100) -> Parsed:
-    return SOURCE.parse(record, place, offset, LocalClock(BRUSSELS))
-
-
-def event(record: bytes, place: Place = PLACE) -> Event:
-    (only,) = parse(record, place)
-    assert isinstance(only, Event), only
-    return only
-
-
-def dead(record: bytes, place: Place = PLACE) -> Dead:
-    (only,) = parse(record, place)
-    assert isinstance(only, Dead), only
-    return only
+from tests.schemas.ezcast_lines import BRUSSELS, HEAD, HELP, PLACE, PLAY, SOURCE, TORN, dead, event, parse
 
 
 def test_a_whole_document() -> None:
@@ -159,19 +127,6 @@ def test_one_carriage_return_before_the_end_is_part_of_the_terminator() -> None:
     assert event(HEAD + b"0 | contact_send |  | Q | two\r\nlines\r\r").document["message"] == "two\r\nlines\r"
 
 
-def test_lines_of_2014_have_no_session() -> None:
-    document = event(b"2014-11-20-01:17:48 | 2001:DB8::1 | user1 | 1 | view_albums").document
-    assert "session" not in document
-    assert (document["ip"], document["netid"], document["level"]) == ("2001:DB8::1", "user1", 1)
-    assert event(b"2014-11-20-01:17:48 | noip | user1 | 1 | odd").document["tags"] == ["_unknown_action"]
-    assert event(b"2014-11-20-01:17:48 | abc | noip | user1 | 1 | view_albums").document["session"] == "abc"
-
-
-def test_an_installation_that_lagged_behind_is_read_where_its_records_are_complete() -> None:
-    assert event(b"2015-03-20-01:17:48 | 192.0.2.7 | user1 | 1 | view_albums").kind == "view_albums"
-    assert dead(b"2015-03-20-01:17:48 | 192.0.2.7 | user1 | 1 | odd").reason == "too_few_columns"
-
-
 @pytest.mark.parametrize(
     ("session", "ip", "netid", "client", "problems"),
     [
@@ -206,66 +161,6 @@ def test_unknown_actions_keep_their_fields_in_order() -> None:
 def test_a_field_count_that_no_version_wrote_is_tagged() -> None:
     document = event(HEAD + b"4 | video_play | x").document
     assert (document["elem1"], document["tags"]) == ("x", ["_field_count"])
-
-
-OLD = b"2016-04-05-20:13:23 | s1d | 192.0.2.7 | user1 | 3 | "
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        (b"thread_add | A | B | 12 | a|b | 1", {"thread_title": "a|b", "timecode": 12, "thread_visibility": True}),
-        (b"thread_add | A | B | 12 | a | b | c | 1", {"thread_title": "a | b | c", "timecode": 12, "thread_visibility": True}),
-        (b"chat_message_add | A | 2016_04_05_10h00 | 7 | one |  | two", {"message": "one |  | two", "timecode": 7}),
-        (b"keyword_search | A | B | x | y | all | f | t | 3 | 4", {"search_words": "x | y", "official_count": 3, "personal_count": 4}),
-    ],
-)
-def test_bars_that_people_typed_before_august_2017_stay_in_their_value(fields: bytes, expected: dict[str, Any]) -> None:
-    document = event(OLD + fields).document
-    assert document["tags"] == []
-    assert document.items() >= expected.items()
-    assert event((OLD + fields).replace(b" | s1d", b"").replace(b"2016", b"2014")).document.items() >= expected.items()
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        OLD.replace(b"2016-04", b"2017-09") + b"thread_add | A | B | 12 | a | b | 1",
-        OLD + b"thread_add | A | B | 12 | a | b | c",  # no flag at the end
-        OLD + b"thread_add | A | B | x | 12 | b | 1",  # no number where the time stands
-        OLD + b"contact_send | me@example.org | a | b | c",  # subject or message
-        OLD + b"login | Firefox | 49 | Linux | a | b | c",  # of four fields or of five
-        OLD + b"video_play | A | B | 1 | 2 | cam | low | from_button | more",  # nothing typed
-    ],
-)
-def test_where_a_bar_belongs_is_not_guessed(line: bytes) -> None:
-    document = event(line).document
-    assert document["tags"] == ["_field_count"]
-    assert "elem1" in document
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        (b"login | Firefox | 35.0 | Linux | Mozilla/5.0 | s1d", {"user_agent": "Mozilla/5.0", "session_id": "s1d"}),
-        (b"login | Firefox | 35.0 | Linux | Mozilla/5.0", {"user_agent": "Mozilla/5.0"}),
-        (b"view_asset_timecode | A | B | 62 | cam | camslide | 1 | from_external", {"timecode": 62, "loaded_type": "cam"}),
-        (b"bookmarks_search | A | B | Array | all | f | t | 0 | 2", {"search_words": "Array", "personal_count": 2}),
-        (b"link_open | A | B | 90 | 1 | cam | high", {"quality": "high", "video_duration": 90}),
-        (b"bookmark_form_hide | A | B | 90 | 1 | cam | official | high | from_button", {"target": "official", "quality": "high"}),
-        (b"video_playing | A | B | cam | 61", {"video_time": 61.0}),
-        (b"video_play_time | A | B | cam | 10 | 20", {"start": 10.0, "play_time": 20}),
-        (b"asset_share | A | B | 90", {"video_duration": 90}),
-        (b"view_info", {}),
-    ],
-)
-@pytest.mark.parametrize("with_session", [True, False])
-def test_what_older_versions_wrote(fields: bytes, expected: dict[str, Any], with_session: bool) -> None:
-    columns = OLD if with_session else b"2014-11-20-08:34:33 | 192.0.2.7 | user1 | 3 | "
-    document = event(columns + fields).document
-    assert document.items() >= expected.items()
-    assert document["tags"] == []
-    assert ("session" in document) is with_session
 
 
 def test_a_thousand_fields_become_no_more_names_than_the_index_has() -> None:
@@ -378,54 +273,3 @@ def test_without_a_clock_only_the_repeated_hour_is_unknown() -> None:
     assert isinstance(SOURCE.parse(HELP, PLACE, 100, None)[0], Event)
     with pytest.raises(UnknownPast):
         SOURCE.parse(HELP.replace(b"04-05-20", b"10-30-02"), PLACE, 100, None)
-
-
-@given(st.binary() | st.binary().map(HEAD.__add__) | st.binary().map((HEAD + PLAY).__add__), st.booleans())
-def test_any_bytes_give_events_and_dead_letters_that_hold_them(record: bytes, torn: bool) -> None:
-    found = parse(record, TORN if torn else PLACE)
-    assert found
-    for item in found:
-        if isinstance(item, Event):
-            assert orjson.loads(orjson.dumps(item.document))["action"] == item.kind
-    letters = [item for item in found if isinstance(item, Dead)]
-    if len(letters) == len(found):
-        assert b"\n".join(letter.payload for letter in letters) == record
-    elif letters:
-        assert record.endswith(b"\n" + letters[0].payload)
-        assert letters[0].offset == 100 + len(record) - len(letters[0].payload)
-
-
-FORMS = [form for forms in built_in().forms.values() for form in forms]
-WORDS = st.text(st.characters(exclude_characters="|\n\r", codec="utf-8"))
-LINES = st.text(st.characters(exclude_characters="|", codec="utf-8")).map(lambda text: text.replace("\n2", "\n3"))
-VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "keyword": WORDS,
-    "text": WORDS,
-    "integer": st.integers(-(2**63), 2**63 - 1),
-    "float": st.floats(allow_nan=False, allow_infinity=False),
-    "boolean": st.booleans(),
-}
-
-
-@st.composite
-def written(draw: st.DrawFn) -> tuple[Form, dict[str, Any]]:
-    form = draw(st.sampled_from(FORMS))
-    types = built_in().types
-    fields = {field: draw(LINES if position in form.multiline else VALUES[types[field]]) for position, field in enumerate(form.fields)}
-    return form, fields
-
-
-def as_written(value: Any) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)
-
-
-@given(written())
-def test_what_was_written_is_read_back(case: tuple[Form, dict[str, Any]]) -> None:
-    form, fields = case
-    line = HEAD + " | ".join(["4", form.action, *map(as_written, fields.values())]).encode() + b"\r"
-    found = event(line)
-    assert found.kind == form.action
-    assert {field: found.document[field] for field in fields} == fields
-    assert [type(found.document[field]) for field in fields] == [type(value) for value in fields.values()]
-    assert found.document["tags"] == []
-    assert framing.split(line + b"\n" + HELP + b"\n", RECORD_START, final=True)[-1] == len(line) + len(HELP) + 2
