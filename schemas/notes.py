@@ -16,6 +16,12 @@ import orjson
 
 from schemas.source import Source, Views
 from schemas.timeformat import iso
+from schemas.values import INT64
+
+LONGEST_NOTE = 4_096
+"""Bytes of a text; an event with a longer one says nothing. Notes stand together in records, which must not grow too large for Kafka."""
+MOST_BESIDE = 500
+"""Second lines of a view, the first ones by time, that its document tells."""
 
 
 class Note(NamedTuple):
@@ -51,7 +57,8 @@ def _giver(fields: Mapping[str, str]) -> Reader:
     def read(document: bytes) -> Note | None:
         values = orjson.loads(document)
         given = {name: values[field] for name, field in fields.items() if values.get(field) not in (None, "")}
-        return Note(orjson.dumps(given)) if given else None
+        text = orjson.dumps(given)
+        return Note(text) if given and len(text) <= LONGEST_NOTE else None
 
     return read
 
@@ -65,10 +72,11 @@ def _viewer(views: Views) -> Reader:
 
     @lru_cache(maxsize=65_536)
     def text(day: str, *values: _Plain) -> bytes | None:
-        """Both lines; None where the day is none."""
+        """Both lines; None where the day is none, or they are too long."""
         if _midnight(day) is None:
             return None
-        return b"%b\n%b" % (orjson.dumps([day, *values[: len(identity)]]), orjson.dumps(values[len(identity) :]))
+        both = b"%b\n%b" % (orjson.dumps([day, *values[: len(identity)]]), orjson.dumps(values[len(identity) :]))
+        return both if len(both) <= LONGEST_NOTE else None
 
     def read(document: bytes) -> Note | None:
         """Half the price of parsing all of the document; what is watched is watched by many, and for long."""
@@ -106,18 +114,19 @@ def view_document(views: Views, client: str, key: bytes, beside: list[bytes], am
     """The document of a view: what was watched, by whom, for how long.
 
     `beside`: the second lines of its notes, by the time of their first event; a field with several values is a list of them.
+    A sum that no 64-bit integer holds (a few forged events will do) is the nearest that one does.
     """
     day, *identity = orjson.loads(key)
     document: dict[str, Any] = {"@timestamp": iso(view_time(key)), "day": day, "client": client}
     document |= {field: value for field, value in zip(views.identity, identity, strict=True) if value is not None}
-    rows = [orjson.loads(row) for row in beside]
+    rows = [orjson.loads(row) for row in beside[:MOST_BESIDE]]
     for at, field in enumerate(views.beside):
         values = list(dict.fromkeys(row[at] for row in rows if row[at] is not None))
         if values:
             document[field] = values if len(values) > 1 else values[0]
     if fields is not None:
         document |= orjson.loads(fields)
-    document |= {views.amount: amount, "viewed": amount >= views.enough}
+    document |= {views.amount: min(max(amount, -INT64), INT64 - 1), "viewed": amount >= views.enough}
     return orjson.dumps(document)
 
 

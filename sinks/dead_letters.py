@@ -14,12 +14,9 @@ from sinks.outcomes import PATCH_WITHOUT_DOCUMENT
 from tailrace.dead import DeadLetter
 from tailrace.dead_share import Dead, DeadShare
 from tailrace.errors import TailraceError
-from tailrace.kafka import MAX_RECORD_BYTES
+from tailrace.kafka import LONGEST_KEY, LONGEST_VALUE
 
 log = logging.getLogger("tailrace.sink")
-
-ROOM_FOR_HEADERS = 64 * 1024
-"""Bytes of a record that its key and headers may take."""
 
 
 class Interrupted(Exception):
@@ -45,8 +42,8 @@ class DeadLetters:
         log.debug("dead letter %s from %s[%d]@%d: %s", reason, record.topic(), record.partition(), record.offset(), message)
         self._producer.produce(
             self._topics[record.topic()],
-            key=letter.key,
-            value=payload[: MAX_RECORD_BYTES - ROOM_FOR_HEADERS],
+            key=letter.key[:LONGEST_KEY],
+            value=payload[:LONGEST_VALUE],
             headers=letter.headers(),
             on_delivery=self._delivered,
         )

@@ -13,10 +13,18 @@ import orjson
 from elasticsearch import Elasticsearch
 
 from sinks.bulk import Action, action, patch
+from sinks.outcomes import in_words
+
+
+class Unreadable(Exception):
+    """The index holds the document, but its shard does not answer."""
 
 
 def settle(client: Elasticsearch, operations: Sequence[bytes], fields: Sequence[str]) -> list[bytes]:
-    """What to send instead of versioned operations that were refused. `fields`: of each, the document's field with the version."""
+    """What to send instead of versioned operations that were refused. `fields`: of each, the document's field with the version.
+
+    Raises Unreadable where a document cannot be looked at now, and what elasticsearch's `mget` raises.
+    """
     actions = [action(operation) for operation in operations]
     wanted = [{"_index": about.index_name, "_id": about.id, "_source": [field]} for about, field in zip(actions, fields, strict=True)]
     found = client.mget(docs=wanted)["docs"]
@@ -37,6 +45,8 @@ def _session_alone(about: Action, operation: bytes) -> bytes:
 
 
 def _held(document: Mapping[str, Any], field: str) -> int:
-    """The version of the document that the index holds; less than any where it holds none."""
+    """The version of the document that the index holds; less than any where it holds none. Raises Unreadable."""
+    if "error" in document:
+        raise Unreadable(in_words(document["error"]))
     version = document.get("_source", {}).get(field)
     return version if isinstance(version, int) else -1

@@ -11,13 +11,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from elasticsearch import ApiError, Elasticsearch, TransportError, UnsupportedProductError
 
 from sinks import outcomes
-from sinks.bulk import Batch, Record
+from sinks.bulk import Batch, Record, action
 from sinks.counts import Counts
 from sinks.dead_letters import DeadLetters, Interrupted
-from sinks.versions import settle
+from sinks.versions import Unreadable, settle
 from tailrace.errors import Refused, TailraceError
 
 log = logging.getLogger("tailrace.sink")
@@ -35,7 +36,10 @@ SAY_EVERY_S = 10.0
 TRIES_TOGETHER = 4
 """How often a request that only breaks the server (500) is sent before it is halved, to find the document that does it."""
 TRIES_ALONE = 10
-"""How often that document is sent alone before it becomes a dead letter: a minute, in which a server can be restarted."""
+"""How often that document is sent alone before it can become a dead letter: a minute, in which a server can be restarted. It becomes one
+only when its index takes another operation before and after the last of them: a server that breaks by itself breaks on everything."""
+PROBE_ID = "tailrace-probe"
+"""Of a document that never was: deleting it writes to an index and changes nothing."""
 
 
 class _CannotHold(Exception):
@@ -117,9 +121,11 @@ class Writer:
         patience = Patience(self._cancelled)
         dead = broken = 0
         cause = ""
+        sound = False
         try:
             while operations:
-                if broken >= (TRIES_TOGETHER if len(operations) > 1 else TRIES_ALONE):
+                sound_before, sound = sound, broken >= TRIES_ALONE and self._takes_others(operations[0])
+                if (broken >= TRIES_TOGETHER and len(operations) > 1) or (sound_before and sound):
                     return dead + self._split(operations, records, "breaks_elasticsearch", cause)
                 try:
                     answers = outcomes.sort(operations, self._post(operations))
@@ -157,7 +163,7 @@ class Writer:
             instead = settle(self._client, [operations[position] for position in older], fields)
         except ApiError as error:
             raise self._in_place_of(error) from None
-        except TransportError as error:
+        except (TransportError, Unreadable) as error:
             raise _Later(f"{self._url}: {error}") from None
         return dict(zip(older, instead, strict=True))
 
@@ -168,6 +174,15 @@ class Writer:
             return 1
         middle = len(operations) // 2
         return sum(self._write(operations[part], records[part]) for part in (slice(None, middle), slice(middle, None)))
+
+    def _takes_others(self, operation: bytes) -> bool:
+        """Whether the index of an operation that breaks the server takes another one."""
+        probe = b'{"delete":{"_index":%b,"_id":"%b"}}\n' % (orjson.dumps(action(operation).index_name), PROBE_ID.encode())
+        try:
+            ((result,),) = (item.values() for item in self._post([probe]))
+        except (_Later, _CannotHold):
+            return False
+        return result["status"] in (200, 404)  # 404: there is no such document, as expected, or no index yet
 
     def _wait(self, patience: Patience, amount: int, cause: str, not_before_s: float) -> None:
         self.waiting_for = cause

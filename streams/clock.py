@@ -129,11 +129,11 @@ class Clock:
         return _encode(_Stored(self._events, list(_stretches(self._forgotten)), origins))
 
     def _horizon(self) -> int | None:
-        if self._events < self._active:
-            return None
         if len(self._origins) > MOST_ORIGINS:
             latest = sorted(self._origins, key=lambda origin: self._origins[origin].moved_at)[-MOST_ORIGINS:]
             self._origins = {origin: self._origins[origin] for origin in latest}
+        if self._events < self._active:
+            return None
         active = [found for found in self._origins.values() if found.moved_at + self._active >= self._events]
         clients: dict[str, int] = {}
         for found in active:

@@ -39,7 +39,6 @@ class Members:
         self._pages = [_Page(_lower(name), _decode(value, self.notes)) for name, value in sorted(pages.items())]
         self._lowers = [page.lower for page in self._pages]
         self._dirty: set[Member] = set()
-        self._trim()
         self._count = sum(len(page.members) for page in self._pages)
 
     def __len__(self) -> int:
@@ -106,9 +105,9 @@ class Members:
             self._dirty.add(page.lower)
 
     def written(self) -> dict[bytes, bytes | None]:
-        """The pages that differ from what is stored, by their names; None deletes. The upper half of a split comes before the lower."""
+        """The pages that differ from what is stored, by their names; None deletes."""
         pages: dict[bytes, bytes | None] = {}
-        for lower in sorted(self._dirty, reverse=True):
+        for lower in self._dirty:
             at = bisect_left(self._lowers, lower)
             members = self._pages[at].members
             pages[_name(lower)] = _encode(members, self.notes) if members else None
@@ -116,14 +115,6 @@ class Members:
                 del self._pages[at], self._lowers[at]
         self._dirty.clear()
         return pages
-
-    def _trim(self) -> None:
-        """A page that was split holds what is in the next page too, if the worker died between writing the two."""
-        for page, after in zip(self._pages, self._lowers[1:], strict=False):
-            keep = bisect_left(page.members, after)
-            if keep < len(page.members):
-                del page.members[keep:]
-                self._dirty.add(page.lower)
 
     def _insert(self, at: int, page: _Page) -> None:
         self._pages.insert(at, page)

@@ -35,8 +35,6 @@ LONGEST_CLIENT = 1_024
 """Bytes of a client: it is the key of every record of the client."""
 SHORT = 128
 """Characters of an id, and bytes of a client, that need no closer look."""
-LONGEST_VALUE = kafka.MAX_RECORD_BYTES - 64 * 1024
-"""Bytes of a value that fit into a record together with key and headers."""
 
 
 class Refusal(Exception):
@@ -112,7 +110,7 @@ class Parser:
                 document.get(self._version_field) if self._version_field else None,
                 origin(place.file),
             )
-            if len(value) > LONGEST_VALUE:
+            if len(value) > kafka.LONGEST_VALUE:
                 raise Refusal("too_large", f"the event takes {len(value):,} bytes, more than a record can hold")
         except Refusal as refusal:
             return self._buried(record, Dead(refusal.reason, str(refusal), record.value or b"", offset))
@@ -131,8 +129,9 @@ class Parser:
         return self._dead(record, b"%b@%d" % (record.key.rpartition(b"@")[0], dead.offset), dead)
 
     def _dead(self, record: ConsumerRecord, key: bytes, dead: Dead) -> Output:
+        key = key[: kafka.LONGEST_KEY]
         letter = DeadLetter(
-            key, dead.payload[:LONGEST_VALUE], "parse", dead.reason, dead.message, record.topic, record.partition, record.offset
+            key, dead.payload[: kafka.LONGEST_VALUE], "parse", dead.reason, dead.message, record.topic, record.partition, record.offset
         )
         return Output(self._dead_topic, key, letter.payload, headers=letter.headers())
 

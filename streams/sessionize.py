@@ -81,8 +81,8 @@ class Sessionizer:
                 raise ValueError(f"{time} ms since 1970 is no date")
             reader = self._readers.get(event.kind)
             note = reader(event.document) if reader is not None else None
-        except ValueError as error:
-            outputs.append(self._dead(record, key, str(error)))
+        except Exception as error:  # of a document that is no JSON object, too
+            outputs.append(self._dead(record, key, f"{type(error).__name__}: {error}"))
             return None
         name, identity = event.client, event.id
         if not self._source.has_session(event.kind):
@@ -143,7 +143,9 @@ class Sessionizer:
         outputs.append(Output(self._topics.enriched, key, encode_summary(summary)))
 
     def _dead(self, record: ConsumerRecord, key: bytes, message: str) -> Output:
-        letter = DeadLetter(key, record.value or b"", "sessionize", "foreign_value", message, record.topic, record.partition, record.offset)
+        """Cut to what a record can hold: one that Kafka does not take would stop the worker again and again."""
+        key, payload = key[: kafka.LONGEST_KEY], (record.value or b"")[: kafka.LONGEST_VALUE]
+        letter = DeadLetter(key, payload, "sessionize", "foreign_value", message[:1000], record.topic, record.partition, record.offset)
         return Output(self._topics.dead, key, letter.payload, headers=letter.headers())
 
 

@@ -54,13 +54,11 @@ class Changes(NamedTuple):
     sessions: list[Session]
     """The sessions that are new or have changed, as they are now."""
     gone: list[int]
-    """Starts at which a session has begun or might have, had the batch been cut elsewhere, and at which none begins now.
-
-    A worker that died may have cut it there and have told others of that session."""
+    """Starts at which a session began before the batch, or for a moment within it, and at which none begins now."""
     views: list[View]
     """The views that are new or have changed, as they are now."""
     pages: dict[bytes, bytes | None]
-    """What to write, in this order: pages by their names; None deletes."""
+    """What to write: pages by their names; None deletes."""
 
 
 class Client:

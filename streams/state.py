@@ -15,6 +15,8 @@ LONGEST_DAY_MS = 25 * 3_600_000
 """Of local time, in autumn: the views of a day are whole or forgotten."""
 OPEN_MEMBERS = 500_000
 """Events of clients that are kept decoded, some 150 bytes each; the clients of the batch at hand come on top."""
+CLIENT_MEMBERS = 15
+"""A decoded client takes as much memory as so many events, even when all of its own are forgotten."""
 EXPIRED_PER_BATCH = 1_000
 """Clients looked at for expiry after each batch, so that no batch waits for a whole day's worth of them."""
 
@@ -84,8 +86,9 @@ class State:
     def _note(self, client: str) -> None:
         """Look at a client again when its oldest session can be over."""
         found = self._open[client]
-        self._open_members += len(found) - self._sizes.get(client, 0)
-        self._sizes[client] = len(found)
+        size = CLIENT_MEMBERS + len(found)
+        self._open_members += size - self._sizes.get(client, 0)
+        self._sizes[client] = size
         if found.first_end is not None:
             self._due.setdefault(self._over_at(found.first_end), set()).add(client)
 

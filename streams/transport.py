@@ -94,7 +94,11 @@ class Consumer(stock.Consumer):  # type: ignore[misc, unused-ignore]
                     continue
                 generation, fetched = await self._thread.fetch(active, 1.0)
                 for tp, records in fetched.items():
-                    if generation != self.app.consumer_generation_id or not self.flow_active:
+                    if not self.flow_active:
+                        # They may be of the assignment that is being prepared. aiokafka has moved on past them, and goes back to
+                        # committed offsets only where there are any: dropped now, they would never be read.
+                        await self.wait(self.can_resume_flow)
+                    if generation != self.app.consumer_generation_id or self.should_stop:
                         break  # of an assignment that is over: what follows starts from the committed offsets
                     await self._deliver(tp, records)
         except (*self.consumer_stopped_errors, asyncio.CancelledError):

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Self
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from tailrace import kafka
 from tailrace.progress import STAGES
@@ -64,6 +64,8 @@ class CatchUp:
         consumer = self._consumers[stage]
         topics = consumer.list_topics(timeout=REQUEST_S).topics
         names = [kafka.topic(self._kafka, source, STAGES[stage]) for source in self._sources]
+        if not topics.keys() >= {*names}:
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))  # made a moment ago, and this broker does not know yet
         partitions = [TopicPartition(name, number) for name in names for number in topics[name].partitions]
         if of_committed:
             return {(at.topic, at.partition): at.offset for at in consumer.committed(partitions, timeout=REQUEST_S)}

@@ -69,7 +69,7 @@ def handled(headers: list[tuple[str, bytes]] | None) -> Handled | None:
 
 
 def from_record(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]] | None) -> DeadLetter:
-    """A dead letter as it was written. Missing headers become empty."""
+    """A dead letter as it was written. Headers that are missing, or are not ours, become empty."""
     found = {name: content.decode(errors="replace") for name, content in headers or []}
     return DeadLetter(
         key or b"",
@@ -78,7 +78,11 @@ def from_record(key: bytes | None, value: bytes | None, headers: list[tuple[str,
         found.get("reason", ""),
         found.get("message", ""),
         found.get("topic", ""),
-        int(found.get("partition") or -1),
-        int(found.get("offset") or -1),
-        int(found.get("length") or 0),
+        _number(found.get("partition", ""), -1),
+        _number(found.get("offset", ""), -1),
+        _number(found.get("length", ""), 0),
     )
+
+
+def _number(text: str, otherwise: int) -> int:
+    return int(text) if text.isdecimal() else otherwise

@@ -44,6 +44,10 @@ ORIGINAL: frozenset[Kind] = frozenset({"raw", "dead"})
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Largest record that topics take, in bytes; longer ones are dead letters cut to this size."""
+LONGEST_VALUE = MAX_RECORD_BYTES - 64 * 1024
+"""Bytes of a value that fit into a record together with key and headers."""
+LONGEST_KEY = 16 * 1024
+"""Bytes of the key of a dead letter; only records of others have longer ones."""
 
 _REFUSALS = {
     KafkaError._AUTHENTICATION,

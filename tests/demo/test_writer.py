@@ -83,7 +83,8 @@ def audit(*, events: int, repeated: int, indexed: int) -> list[SourceAudit]:
         repeated_events=repeated,
         indexed=indexed,
     )
-    return [SourceAudit(source="ezcast", clean=True, files=[file], totals={}, foreign=0, no_place=0, unreadable=0, problems=[])]
+    nothing = dict.fromkeys(("foreign", "no_place", "unreadable", "deleted_records"), 0)
+    return [SourceAudit(source="ezcast", clean=True, files=[file], totals={}, problems=[], **nothing)]
 
 
 def test_the_truth_is_compared_file_by_file() -> None:

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from schemas import notes
+from schemas.ezcast.source import VIEWS
 from schemas.notes import Note
 from schemas.source import SourceSettings
 from schemas.sources import build
@@ -37,6 +38,20 @@ def test_what_was_watched_is_told_apart_by_day_album_and_asset() -> None:
 )
 def test_what_cannot_be_summed_up_is_no_view(broken: dict[str, Any]) -> None:
     assert read("video_play_time", **{"timestamp": "2016-10-03-08:00:00", "album": "A", "play_time": 7, **broken}) is None
+
+
+def test_what_no_record_could_hold_is_not_said() -> None:
+    assert read("login", browser_name="x" * notes.LONGEST_NOTE) is None
+    assert read("video_play_time", timestamp="2016-10-03-08:00:00", album="x" * notes.LONGEST_NOTE, play_time=7) is None
+
+
+@pytest.mark.parametrize(("amount", "told"), [(3 << 63, (1 << 63) - 1), (-(3 << 63), -(1 << 63)), (61, 61)])
+def test_a_view_can_be_written_whatever_was_summed_up(amount: int, told: int) -> None:
+    """Three forged lines take a sum beyond 64 bits."""
+    key, beside = b'["2016-10-03","A","x"]', [b'["s%d",null,null]' % number for number in range(notes.MOST_BESIDE + 1)]
+    document = orjson.loads(notes.view_document(VIEWS, "c", key, beside, amount, None))
+    assert (document["play_time"], document["viewed"]) == (told, told > 60)
+    assert document["session"][-1] == f"s{notes.MOST_BESIDE - 1}"
 
 
 @pytest.mark.parametrize("time", [-62_135_510_400_000, -1, 0, 59_999, 60_000, 1_476_000_000_123, 253_402_214_400_000])

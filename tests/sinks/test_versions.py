@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import orjson
@@ -10,6 +11,7 @@ import pytest
 from schemas.envelope import EventEnvelope, Patch
 from sinks.bulk import Batch, Splicer
 from sinks.counts import Counts
+from sinks.versions import Unreadable, settle
 from sinks.writer import Writer
 from tailrace import search
 from tailrace.settings import Settings
@@ -90,6 +92,15 @@ def test_an_older_copy_does_not_undo_a_patch(index: Index) -> None:
 def test_an_older_copy_brings_the_latest_session(index: Index) -> None:
     index.write(copy_of(SOLR + 9, 5))
     assert index.write(copy_of(SOLR, 6)) == {"_version_": SOLR + 9, "n": 9, "sessionId": 6}
+
+
+def test_a_document_that_cannot_be_looked_at_is_not_overwritten() -> None:
+    """The shard went away between the request and the question: its document may be newer."""
+    error = {"type": "no_shard_available_action_exception", "reason": "No shard available for [get]"}
+    client: Any = SimpleNamespace(mget=lambda docs: {"docs": [{"_index": "own-2016.10", "_id": "a", "error": error}]})
+    operation = Splicer(SOURCE, "").operation(copy_of(SOLR, 5))
+    with pytest.raises(Unreadable, match="no_shard_available"):
+        settle(client, [operation], ["_version_"])
 
 
 def test_what_somebody_took_out_of_the_index_comes_back(index: Index) -> None:

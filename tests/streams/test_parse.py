@@ -11,7 +11,8 @@ from schemas.event import Dead, Event
 from schemas.place import Place, key
 from schemas.source import Source
 from streams.outbox import Output
-from streams.parse import LONGEST_VALUE, Parser
+from streams.parse import Parser
+from tailrace.kafka import LONGEST_KEY, LONGEST_VALUE
 from tests.streams.records import Record, clicks
 
 PLACE = Place("file", "host", "/path")
@@ -96,3 +97,8 @@ def test_records_of_no_file_are_dead_letters_under_their_own_key() -> None:
     outputs = run([Record(b"who knows", b"x"), Record(None, None), click("a")])
     assert reasons(outputs) == ["foreign_key", "foreign_key", ""]
     assert [(output.key, output.value) for output in outputs[:2]] == [(b"who knows", b"x"), (b"", b"")]
+
+
+def test_a_record_of_others_leaves_room_for_its_headers() -> None:
+    (output,) = run([Record(b"k" * 1_000_000, b"x" * (LONGEST_VALUE + 1))])
+    assert (len(output.key), len(output.value or b"")) == (LONGEST_KEY, LONGEST_VALUE)

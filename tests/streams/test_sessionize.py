@@ -6,11 +6,14 @@ import pytest
 
 from schemas.envelope import EventEnvelope, Patch, SessionSummary, Summary, decode, encode_event, encode_patch
 from schemas.session import session_id
+from schemas.source import SourceSettings
+from schemas.sources import build
 from streams.clock import DAY_MS
 from streams.outbox import Output
 from streams.sessionize import Sessionizer, Topics
 from streams.state import State
 from streams.store import MemoryPartition
+from tailrace.kafka import LONGEST_VALUE
 from tests.streams.records import Record, clicks
 
 GAP = 3_600_000
@@ -115,3 +118,15 @@ def test_what_is_no_event_is_a_dead_letter_among_unharmed_neighbours(value: byte
     (letter,) = [output for output in outputs if output.topic == "dead"]
     assert (letter.key, letter.value) == (b"key", value)
     assert ("reason", b"foreign_value") in (letter.headers or [])
+
+
+def test_a_record_of_others_stops_nobody() -> None:
+    """A document that is no object, of a kind of which more than the envelope is read; a value that leaves no room for headers."""
+    stage = Stage()
+    stage.sessionizer = Sessionizer(build("ezcast", SourceSettings(format="ezcast")), Topics("enriched", "sessions", "dead"))
+    strange = EventEnvelope("a", T0, "somebody", "login", None, False, b"[]")
+    outputs = stage.run(strange, b"x" * (LONGEST_VALUE + 1))
+    assert [(output.topic, len(output.value or b"")) for output in outputs] == [
+        ("dead", len(encode_event(strange))),
+        ("dead", LONGEST_VALUE),
+    ]

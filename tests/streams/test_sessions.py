@@ -162,20 +162,18 @@ def test_small_pages_hold_what_large_ones_do(batches: list[list[Member]]) -> Non
 
 
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=4)
-lives = st.lists(st.tuples(sizes, st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=6)
-"""Workers that died: the sizes of the batches of which they sent outputs; for how many of these they had written all pages;
-how many pages more; how many offsets they had committed."""
+lives = st.lists(st.tuples(sizes, st.integers(0, 4), st.integers(0, 4)), max_size=6)
+"""Workers that died: the sizes of the batches of which they sent outputs; for how many of these they had written the pages;
+how many offsets they had committed."""
 
 
 @given(st.lists(member, min_size=1, max_size=60), lives)
 @settings(max_examples=300)
-def test_whatever_workers_had_sent_written_and_committed_when_they_died(
-    log: list[Member], died: list[tuple[list[int], int, int, int]]
-) -> None:
+def test_whatever_workers_had_sent_written_and_committed_when_they_died(log: list[Member], died: list[tuple[list[int], int, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(members, "PAGE_MEMBERS", 3)
         index, committed = Index(), 0
-        for batches, written, pages, commits in died:
+        for batches, written, commits in died:
             client, position = Client(GAP, index.stored), committed
             changes = []
             offsets = []
@@ -185,8 +183,6 @@ def test_whatever_workers_had_sent_written_and_committed_when_they_died(
                 offsets.append(position)
             for change in changes[:written]:
                 index.write(change)
-            for change in changes[written : written + 1]:
-                index.write(dict(list(change.items())[:pages]))
             committed = max([committed, *offsets[: min(written, commits)]])
         index.batch(Client(GAP, index.stored), log[committed:])
     index.check(log)

@@ -82,3 +82,13 @@ def test_decoded_clients_are_bounded_and_come_back_from_their_pages(monkeypatch:
     assert len(table.state._open) <= 50
     table.see(*[(f"client {number}", T0 + 1_000_000) for number in range(20)])
     assert all(len(table.state.client(f"client {number}")) == 6 for number in range(20))
+
+
+def test_clients_of_whom_everything_is_forgotten_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OPEN_MEMBERS", 500)
+    table = Table()
+    table.see(*[(f"old {number}", T0) for number in range(200)])
+    for _ in range(3):
+        table.see(*[(name, T0 + 10 * DAY_MS) for name in "abc"])
+    assert {name for name, _ in table.data.clients()} == {b"a", b"b", b"c"}
+    assert len(table.state._open) <= 500 // module.CLIENT_MEMBERS

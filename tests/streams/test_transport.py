@@ -120,6 +120,25 @@ def test_a_batch_of_an_assignment_that_is_over_is_not_delivered(tmp_path: Path, 
     run(tmp_path, monkeypatch, test)
 
 
+def test_what_is_read_before_a_new_assignment_is_ready_is_delivered_when_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fetch that outlasts a rebalance. Without committed offsets nothing would go back to what it brought."""
+
+    async def test(stage: Stage) -> None:
+        async with stage.draining():
+            await until(lambda: stage.asked)
+            stage.consumer.stop_flow()
+            stage.app.consumer_generation_id = 2
+            stage.offers(2, (RAW, records(RAW, 0, 1)), (OTHER, records(OTHER, 0)))
+            await until(stage.fetches.empty)
+            await asyncio.sleep(0.05)
+            assert stage.delivered == []
+            stage.consumer.resume_flow()
+            await until(lambda: len(stage.delivered) == 2)
+        assert [(message.tp, message.offset) for message in stage.delivered] == [(RAW, 1), (OTHER, 0)]
+
+    run(tmp_path, monkeypatch, test)
+
+
 def test_a_full_queue_holds_the_reading_up_and_a_rebalance_frees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(stage: Stage) -> None:
         stage.room = asyncio.Semaphore(1)

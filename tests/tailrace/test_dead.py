@@ -55,6 +55,11 @@ def put(settings: Settings, kind: kafka.Kind, raw_key: bytes, value: bytes, time
     return at[0]
 
 
+def test_a_foreign_record_is_a_letter_too() -> None:
+    foreign = from_record(b"k", b"v", [("stage", b"parse"), ("partition", b"two"), ("offset", b"\xff"), ("length", b"")])
+    assert (foreign.partition, foreign.offset, foreign.length) == (-1, -1, 0)
+
+
 def bury(settings: Settings, letter: DeadLetter) -> str:
     producer = Producer(kafka.producer_config(settings.kafka))
     producer.produce(kafka.topic(settings.kafka, SOURCE, "dead"), letter.payload, letter.key, headers=letter.headers())
