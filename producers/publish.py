@@ -172,6 +172,8 @@ class Publisher:
         except BufferError:
             log.debug("no room for heartbeats")
             return False
+        except KafkaException as failure:
+            raise self._unsendable(failure, name) from None
         return True
 
     def poll(self, timeout_s: float) -> None:
