@@ -37,12 +37,10 @@ def test_what_the_base_holds_works(command: str) -> None:
 @pytest.mark.parametrize(
     ("words", "extra"),
     [
-        ("run", "all"),
         ("stream", "streams"),
         ("stream parse", "streams"),
         ("sink", "sinks"),
         ("sessions repair", "sinks"),
-        ("replay start v2", "all"),
         ("replay compare v2", "reports"),
         ("replay switch v2", "sinks"),
         ("retention", "sinks"),
