@@ -15,7 +15,7 @@ from tests.helpers import eventually
 from tests.own_servers import OwnElasticsearch, elasticsearch_cluster
 from tests.sinks.stage import Stage, event
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(600)]
 
 REPLICATED = {"TAILRACE_ELASTICSEARCH_NUMBER_OF_REPLICAS": "1", "TAILRACE_ELASTICSEARCH_NUMBER_OF_SHARDS": "2"}
 PART = 4_000

@@ -14,7 +14,7 @@ from tests.helpers import eventually, free_address, get
 from tests.streams.cluster import Cluster, Running
 from tests.streams.test_workers import clicks, expected
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(300)]
 
 WITHIN_S = 90.0
 Whole = tuple[dict[bytes, Mapping[bytes, bytes]], bytes | None]
