@@ -30,7 +30,7 @@ def settle(client: Elasticsearch, operations: Sequence[bytes], fields: Sequence[
     answer = client.mget(docs=wanted).body
     found = answer.get("docs") if isinstance(answer, dict) else None
     if not isinstance(found, list):
-        raise Unreadable("what answers is not Elasticsearch")
+        raise Unreadable("what answers is no Elasticsearch")
     return [
         _session_alone(about, operation) if _held(held, field) > (about.version or 0) else _unconditional(about, operation)
         for about, operation, field, held in zip(actions, operations, fields, found, strict=True)

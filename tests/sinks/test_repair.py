@@ -58,7 +58,7 @@ class Site:
             enriched = [decode(output.value or b"") for output in outputs if output.topic == "enriched"]
             body = b"".join(self._splicer.operation(found) for found in enriched if not isinstance(found, SessionSummary))
             self.client.perform_request("POST", "/_bulk", headers=HEADERS, body=body)
-        self.client.indices.refresh(index=f"{self.prefix}*")
+        self.client.indices.refresh(index=f"{self.prefix}*", expand_wildcards="all")
 
     def is_late(self, event: EventEnvelope) -> bool:
         assert event.time is not None
