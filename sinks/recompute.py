@@ -88,7 +88,7 @@ class Recomputation:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._readers = notes.readers(source)
-        self._said = ("sessionId", LATE, *session_fields(source))
+        self._said = ("sessionId", LATE, *source.session_properties)
         self._sessions: dict[str, Session] = {}
         """By client: those that an event can still join."""
         self._views: dict[tuple[str, bytes], View] = {}
@@ -162,15 +162,10 @@ class Recomputation:
         self._views[place].said.append((event.time, event.id, note))
 
 
-def session_fields(source: Source) -> list[str]:
-    """The fields that sessions give to their events."""
-    return sorted({name for fields in source.session_fields.values() for name in fields})
-
-
 def fields_read(source: Source) -> list[str]:
     """What a recomputation looks at of events."""
     given = {field for fields in source.session_fields.values() for field in fields.values()}
     views = source.views
     watched = () if views is None else (views.day, *views.identity, *views.beside, views.amount)
     kind = () if source.kind_field is None else (source.kind_field,)
-    return sorted({*source.client_fields, *session_fields(source), *given, *watched, *kind, "sessionId", LATE})
+    return sorted({*source.client_fields, *source.session_properties, *given, *watched, *kind, "sessionId", LATE})

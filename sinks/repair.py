@@ -19,7 +19,7 @@ from elasticsearch import ApiError, Elasticsearch, TransportError
 from schemas.notes import view_time
 from schemas.source import Source
 from sinks.outcomes import in_words
-from sinks.recompute import LATE, Recomputation, Session, View, fields_read, session_fields
+from sinks.recompute import LATE, Recomputation, Session, View, fields_read
 from sinks.sorted_scan import Hit, Progress, SortedScan
 from tailrace.errors import TailraceError, Unreachable
 
@@ -96,7 +96,6 @@ class Repair:
         self._summaries = summaries
         self._source = source
         self._from, self._to = period
-        self._fields = session_fields(source)
         self._months: set[str] = set()
         """Indices that hold events."""
         self._body = bytearray()
@@ -192,7 +191,7 @@ class Repair:
         for event in session.events:
             if event.said != wanted:
                 self._counts["differing_events"] += 1
-                params = {"set": wanted, "drop": [name for name in (LATE, *self._fields) if name not in wanted]}
+                params = {"set": wanted, "drop": [name for name in (LATE, *self._source.session_properties) if name not in wanted]}
                 head = {"_index": event.index_name, "_id": event.id, "if_seq_no": event.seq_no, "if_primary_term": event.primary_term}
                 yield _lines({"update": head}, {"script": {"source": SCRIPT, "params": params}})
 
