@@ -112,7 +112,6 @@ def drop(settings: Settings, yes: bool, wait_s: float) -> None:
     if not yes:
         click.confirm(f"Delete generation {former.name}? Users see {known.current.name}.", abort=True)
     _delete(admin, settings, known, former, wait_s)
-    generations.remember(settings.kafka, Current(known.current.name, first=known.current.first and former.name != FIRST))
 
 
 def _switch(settings: Settings, known: Generations, name: str, wait_s: float) -> None:
@@ -143,6 +142,8 @@ def _delete(admin: AdminClient, settings: Settings, known: Generations, generati
         indices = View(client, settings.elasticsearch, load_sources(settings, settings.sources).values()).delete(name)
     topics = _delete_topics(admin, settings, generation)
     _delete_groups(admin, settings, generation)
+    now = known.current
+    generations.remember(settings.kafka, Current(now.name, None if now.former == name else now.former, now.first and name != FIRST))
     if name != FIRST:
         generations.forget(settings.kafka, name)
     click.echo(f"generation {name} is deleted: {indices} indices, {topics} topics")
