@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from typing import get_args
 
 import click
 from confluent_kafka import KafkaError, KafkaException
@@ -11,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from sinks.view import View
 from tailrace import generations, kafka, options, search
 from tailrace.catch_up import CatchUp
+from tailrace.dead import Stage
 from tailrace.errors import Incomplete, TailraceError
 from tailrace.generations import FIRST, Current, Generation, Generations
 from tailrace.progress import Monitor
@@ -150,10 +152,11 @@ def _delete(admin: AdminClient, settings: Settings, known: Generations, generati
 
 
 def _delete_topics(admin: AdminClient, settings: Settings, generation: Generation) -> int:
-    """What of the topics is the generation's own. Producers' topics, their dead letters among them, belong to no generation."""
+    """What of the topics is the generation's own: neither what producers write nor, where it is made of enriched, what others made."""
     own = generations.settings_of(settings, generation).kafka
     changelogs = f"{kafka.group(own, 'sessionize')}-"
-    wanted = {topic for source in settings.sources for topic in kafka.dead_topics(own, source) if topic != kafka.topic(own, source, "dead")}
+    wanted = {kafka.dead_topic(own, source, stage) for source in settings.sources for stage in get_args(Stage) if stage in generation.roles}
+    wanted -= {kafka.topic(own, source, "dead") for source in settings.sources}
     if generation.of == "raw":
         wanted |= {kafka.topic(own, source, kind) for source in settings.sources for kind in generations.OWN_KINDS}
     there = [

@@ -234,7 +234,7 @@ def killed_before(*_: object) -> None:
 
 def test_of_three_generations_the_first_goes_and_one_that_lacks_what_was_deleted_needs_a_word(pipeline: MakePipeline, logs: Path) -> None:
     run = pipeline(ezcast=ezcast(logs))
-    (logs / "2016-10-01.trace").write_bytes(lines(0, 100))
+    (logs / "2016-10-01.trace").write_bytes(lines(0, 99) + b"garbage\n" + lines(99, 100))
     run.backfill()
     run.run("replay", "start", "v2", "--once")
     raw = next(record.partition for record in read_topic(run.settings, "ezcast", "raw"))
@@ -253,5 +253,8 @@ def test_of_three_generations_the_first_goes_and_one_that_lacks_what_was_deleted
     tailrace(run, "replay", "rollback")
     run.search.indices.open(index=month, wait_for_active_shards=1)
     assert len(run.documents("ezcast")) == 100
+    run.run("replay", "start", "v4", "--of", "enriched", "--once")
+    tailrace(run, "replay", "abandon", "v4")
+    assert json.loads(tailrace(run, "dead", "list", "--format", "json"))["letters"] == 1, "v2's letters are not v4's"
     topics = admin.list_topics(timeout=10).topics
     assert kafka.topic(run.settings.kafka, "ezcast", "events") not in topics, "asking for the status makes nothing anew"
