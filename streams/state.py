@@ -11,8 +11,6 @@ from streams.members import first_time
 from streams.sessions import Client
 from streams.store import HORIZON, Partition, page_key
 
-LONGEST_DAY_MS = 25 * 3_600_000
-"""Of local time, in autumn: the views of a day are whole or forgotten."""
 OPEN_MEMBERS = 500_000
 """Events of clients that are kept decoded, some 150 bytes each; the clients of the batch at hand come on top."""
 CLIENT_MEMBERS = 15

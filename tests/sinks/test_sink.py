@@ -170,7 +170,7 @@ def starting(number: int, body: bytes, forward: Forward) -> Answer | None:
 
 
 def small(number: int, body: bytes, forward: Forward) -> Answer | None:
-    return Answer(413, b"", {"content-type": "text/plain"}) if len(body) > 20_000 else forward(body)
+    return Answer(413, b"", {}) if len(body) > 20_000 else forward(body)
 
 
 def deaf(number: int, body: bytes, forward: Forward) -> Answer | None:
