@@ -84,7 +84,7 @@ class State:
     def _note(self, client: str) -> None:
         """Look at a client again when its oldest session can be over."""
         found = self._open[client]
-        size = CLIENT_MEMBERS + len(found)
+        size = CLIENT_MEMBERS + found.held
         self._open_members += size - self._sizes.get(client, 0)
         self._sizes[client] = size
         if found.first_end is not None:

@@ -85,6 +85,7 @@ def test_summaries_stand_beside_the_events_and_not_among_them(stage: Stage) -> N
     assert mapping["mappings"]["properties"]["client"]["type"] == "keyword"
 
 
+@pytest.mark.faults
 def test_a_killed_sink_goes_on_where_it_was(stage: Stage) -> None:
     records = load(20_000)
     stage.put(records)
@@ -100,6 +101,7 @@ def test_a_killed_sink_goes_on_where_it_was(stage: Stage) -> None:
     assert stage.dead() == []
 
 
+@pytest.mark.faults
 def test_two_sinks_share_the_partitions_and_hand_them_over(stage: Stage) -> None:
     first, second = stage.start(), stage.start()
     records = [

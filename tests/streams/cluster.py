@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -181,6 +182,28 @@ class Cluster:
                 assert isinstance(summary, SessionSummary)
                 summaries[identity] = summary
         return events, summaries
+
+    def patches(self, source: str) -> "Patches":
+        """What the patches of `<source>.enriched` said."""
+        sent: dict[str, int | None] = {}
+        now: dict[str, int | None] = {}
+        written = changed = 0
+        for found in (decode(record.value or b"") for record in read_topic(self.settings, source, "enriched")):
+            if isinstance(found, Patch):
+                written += 1
+                changed += found.session != now[found.id]
+                now[found.id] = found.session
+            elif isinstance(found, EventEnvelope):
+                sent[found.id] = now[found.id] = found.session
+        return Patches(written, changed, sum(session != sent[event] for event, session in now.items()))
+
+
+class Patches(NamedTuple):
+    written: int
+    changed: int
+    """Of them, those that moved an event to another session."""
+    least: int
+    """Events that were last sent with another session than they end in: who does not know the future needs a patch for each."""
 
 
 class Running:

@@ -21,7 +21,7 @@ from tests.soak.pipeline import children
 from tests.system.conftest import MakePipeline, ezcast
 from tests.system.pipeline import Pipeline
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(900)]
 
 LINES = 300
 """Of each file."""

@@ -136,6 +136,7 @@ def compared(run: Pipeline, name: str) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.faults
 def test_a_replay_beside_live_data(pipeline: MakePipeline, logs: Path) -> None:
     run = pipeline(ezcast=ezcast(logs))
     trace = logs / "2016-10-01.trace"
