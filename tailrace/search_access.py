@@ -19,7 +19,8 @@ INDICES: dict[Role, list[str]] = {
 }
 """On the sources' indices. `read` lets the sink compare the copies of an event, `delete` take back
 the document of a session that became part of another. Only `manage` would let it give new fields to indices that
-are there; without, it warns, and indices to come have them. `maintenance` is for merging."""
+are there; without, it warns, and indices to come have them. `maintenance` is for merging. `tailrace sessions repair` does with the role
+of the sink; `maintenance` beside it lets it see the last second, too."""
 
 
 def role(name: Role, patterns: Iterable[str]) -> dict[str, Any]:

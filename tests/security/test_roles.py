@@ -14,6 +14,10 @@ def test_the_whole_way_with_no_right_too_many(stage: Stage) -> None:
     retention = stage.start("retention", "--dry-run", "--force-merge")
     assert retention.end() == 0, retention.said
     assert "there are 2 indices" in retention.said, "events and sessions"
+    sink = {name: value for name, value in stage.environment("sink").items() if name.startswith("TAILRACE_ELASTICSEARCH_")}
+    repair = stage.start("sessions", "repair", **sink)
+    assert repair.end() == 0, repair.said
+    assert "3 events in 2 sessions, 0 views; 0 differ; 0 repaired" in repair.said
 
 
 pytestmark = pytest.mark.timeout(600)  # the first test's includes the start of both servers
