@@ -281,8 +281,11 @@ class _View:
 
     def add(self, member: Member, beside: bytes, amount: int) -> None:
         self.amount += amount
-        self.first = min(self.first, member)
-        self.parts[beside] = min(self.parts.get(beside, member), member)
+        if member < self.first:
+            self.first = member
+        known = self.parts.get(beside)
+        if known is None or member < known:
+            self.parts[beside] = member
 
 
 def _union(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
