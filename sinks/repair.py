@@ -141,7 +141,7 @@ class Repair:
                 yield from self._needless(family, its)
 
     def _scan(self, index: str, start: int | None, end: int | None, fields: list[str] | None = None) -> SortedScan:
-        """Of what was written until now; without the privilege to refresh (maintenance), of what was searchable by itself."""
+        """Of what was written until now; without the privilege to refresh (an operator has it), of what was searchable by itself."""
         self._client.options(ignore_status=403).indices.refresh(index=index, ignore_unavailable=True)
         return SortedScan(self._client, index, start, end, fields)
 

@@ -2,13 +2,16 @@
 
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
 
 import click
 
+from schemas.source import Source
 from sinks.repair import AROUND_MS, DAY_MS, Found, Repair
 from tailrace import options, search
+from tailrace.errors import ConfigError
 from tailrace.options import pass_settings, wait
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
@@ -36,21 +39,31 @@ def repair(
     """
     options.check_days(start, end)
     differing = 0
-    chosen = options.chosen(settings, source_names)
     sources = load_sources(settings, settings.sources)
+    chosen = [name for name in options.chosen(settings, source_names) if sources[name].sessions]
+    for name in chosen:
+        check_alone(sources[name], sources.values())
     prefix = settings.elasticsearch.index_prefix
     with closing(search.connect(settings.elasticsearch, wait_s)) as client:
         for name in chosen:
             source = sources[name]
             others = {other.index for other in sources.values() if other.index.startswith(f"{source.index}-")}
             pattern = ",".join([f"{prefix}{source.index}-*", *(f"-{prefix}{other}-*" for other in sorted(others))])
-            if not source.sessions:
-                continue
             found = Repair(client, pattern, prefix + source.index, source, (_ms(start), _ms(end))).run(Eta(), dry_run)
             click.echo(f"{name}: {in_words(found, dry_run)}")
             differing += found.differing
     if dry_run and differing:
         sys.exit(1)
+
+
+def check_alone(source: Source, sources: Iterable[Source]) -> None:
+    """Raises ConfigError where another source has the same index: an event does not say whose it is."""
+    for other in sources:
+        if other.index == source.index and other.name != source.name:
+            raise ConfigError(
+                f"sources.{source.name} and sources.{other.name} share the index {source.index}, so which events are of whose sessions "
+                "cannot be seen there: give one of them another `index`, and replay; or name other sources by --source"
+            )
 
 
 def in_words(found: Found, dry_run: bool) -> str:

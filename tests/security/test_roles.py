@@ -39,6 +39,7 @@ def test_an_operator_replays_and_every_role_goes_on_in_the_new_generation(stage:
         assert done.end() == 0, (words, done.said)
     repair = stage.start("operator", "repair", command="sessions")
     assert repair.end() == 0, repair.said
+    assert "3 events in 2 sessions, 0 views; 0 differ; 0 repaired" in repair.said
     stage.append('{"id": "d", "time": 1475500000000, "who": "ann", "n": 4}', '{"id": "e", "time": 1478200000000, "who": "ann", "n": 5}')
     stage.carry("a", "b", "c", "d", "e")
     audit = stage.start("audit")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from elasticsearch import Elasticsearch
@@ -18,12 +19,16 @@ from schemas.timeformat import iso
 from sinks import repair, sorted_scan, templates
 from sinks.bulk import Splicer
 from sinks.repair import Found, Repair
+from sinks.sessions_cli import check_alone
+from sinks.view import View
 from sinks.writer import HEADERS
 from streams.clock import DAY_MS
 from streams.sessionize import Sessionizer, Topics
 from streams.state import State
 from streams.store import MemoryPartition
-from tailrace import search
+from tailrace import generations, search
+from tailrace.errors import ConfigError
+from tailrace.generations import FIRST
 from tailrace.settings import Settings
 from tests.streams.records import Record
 from tests.streams.test_oracle import hours_late, oracle, week
@@ -281,10 +286,36 @@ def test_a_document_that_somebody_writes_meanwhile_is_left_as_it_is(site: Site, 
     assert site.documents("ezcast-views")[view]["play_time"] == 99
 
 
+def test_what_users_see_of_a_later_generation_is_repaired_where_it_stands(settings: Settings) -> None:
+    users = settings.elasticsearch.index_prefix
+    new = msgspec.structs.replace(settings.elasticsearch, index_prefix=generations.index_prefix(settings.elasticsearch, "v2"))
+    with search.connect(settings.elasticsearch, 10) as client:
+        templates.install(client, settings.elasticsearch, [SOURCE])
+        site = Site(msgspec.structs.replace(settings, elasticsearch=new), client)
+        site.ship([watched("a", T0, "anna", 30), watched("b", T0 + HOUR, "anna", 40)])
+        View(client, settings.elasticsearch, [SOURCE]).switch(FIRST, "v2")
+        whole = site.everything()
+        for family in ("sessions", "views"):
+            client.delete_by_query(index=f"{users}ezcast-{family}", query={"match_all": {}}, refresh=True)
+        found = Repair(client, f"{users}ezcast-*", f"{users}ezcast", SOURCE, (None, None)).run(lambda *_: None)
+        assert (found.events, found.differing_events, found.repaired) == (2, 0, 2)
+        assert {place: without(its, "_version") for place, its in site.everything().items()} == {
+            place: without(its, "_version") for place, its in whole.items()
+        }
+        assert not client.indices.exists(index=f"{users}ezcast-sessions-{SOURCE.index_for(T0)[-7:]}")
+
+
 def watched(identity: str, time: int, client: str, seconds: int) -> EventEnvelope:
     document = {"@timestamp": iso(time), "session": client, "action": "video_play_time", "timestamp": iso(time)[:10]}
     document |= {"album": "A", "asset": "film", "play_time": seconds}
     return EventEnvelope(identity, time, client, "video_play_time", None, False, orjson.dumps(document), None, 1)
+
+
+def test_sources_that_share_an_index_cannot_be_told_apart() -> None:
+    sources = {name: build(name, SourceSettings(format="ezcast", index="traces")) for name in ("north", "south")}
+    with pytest.raises(ConfigError, match=r"sources\.north and sources\.south share the index traces"):
+        check_alone(sources["north"], sources.values())
+    check_alone(sources["north"], [sources["north"], SOURCE])
 
 
 def test_the_command_exits_with_1_where_something_differs(site: Site, settings: Settings) -> None:
