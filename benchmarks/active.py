@@ -1,8 +1,7 @@
 """One client with very many events through the sessionizer, without a Kafka: does an event cost more when there are many before it?
 
-One session of events without a pause, and a month of a session a day, each arriving in order, in reverse and shuffled, in batches of
-1,000. Each case runs in a process of its own. Memory is what the state holds in the end; opening is what a worker pays that has not
-had the client in hand.
+One session of events without a pause, and a month of a session a day, each arriving in order, in reverse and shuffled. Each case runs
+in a process of its own. Memory is what the state holds in the end; opening is what a worker pays that has not had the client in hand.
 """
 
 import argparse
@@ -21,8 +20,8 @@ from streams.sessionize import Sessionizer, Topics
 from streams.sessions import Client
 from streams.state import DAY_MS, State
 from streams.store import HORIZON, MemoryPartition
+from streams.transport import MAX_BATCH_RECORDS
 
-BATCH = 1_000
 DAYS = 30
 PARTS = 10
 """What an event costs is told for the first and the last of so many parts."""
@@ -92,15 +91,15 @@ def record(who: str, event: str, time_ms: int) -> Record:
     return Record(who.encode(), encode_event(EventEnvelope(event, time_ms, who, "click", None, False, b'{"a":1}')))
 
 
-def _measure(events: int, days: int, order: str, result: Connection) -> None:
+def _measure(events: int, days: int, order: str, size: int, result: Connection) -> None:
     records = list(arrival(list(times(events, days)), order))
     before_mb, partition = _resident_mb(), Partition()
-    costs = [partition.batch(records[begin : begin + BATCH]) for begin in range(0, events, BATCH)]
+    costs = [partition.batch(records[begin : begin + size]) for begin in range(0, events, size)]
     held_mb, cpu_s = _resident_mb() - before_mb, time.process_time()
     client = partition.open("busy")
     opened_ms = (time.process_time() - cpu_s) * 1000
     part = max(1, len(costs) // PARTS)
-    first, last = (sum(cost.cpu_s for cost in costs[cut]) / part / BATCH * 1e6 for cut in (slice(part), slice(-part, None)))
+    first, last = (sum(cost.cpu_s for cost in costs[cut]) / part / size * 1e6 for cut in (slice(part), slice(-part, None)))
     patches, written = sum(cost.patches for cost in costs) / events, sum(cost.changelog_bytes for cost in costs) / events
     row = (
         f"{len(client.sessions)} | {order} | {first:.1f} | {last:.1f} | {patches:.1f} | {written:,.0f} | {held_mb:,.0f} | {opened_ms:,.0f}"
@@ -114,15 +113,18 @@ def _resident_mb() -> float:
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks active", description=__doc__)
-    parser.add_argument("--session", type=int, default=100_000, metavar="EVENTS", help="of the case of one session")
-    parser.add_argument("--month", type=int, default=1_000_000, metavar="EVENTS", help="of the case of a month")
+    parser.add_argument("--session", type=int, default=100_000, metavar="EVENTS", help="of the case of one session; 0 leaves it out")
+    parser.add_argument("--month", type=int, default=1_000_000, metavar="EVENTS", help="of the case of a month; 0 leaves it out")
+    parser.add_argument("--arrival", choices=ORDERS, help="all of them by default")
+    parser.add_argument("--batch", type=int, default=MAX_BATCH_RECORDS, metavar="EVENTS", help="what one fetch of a backlog brings")
     options = parser.parse_args(argv)
+    orders = [options.arrival] if options.arrival else ORDERS
     print("| events | sessions | arrival | us/event, first tenth | last tenth | patches/event | changelog bytes/event | MB | opening, ms |")
     print("|---|---|---|---|---|---|---|---|---|")
     for events, days in ((options.session, 0), (options.month, DAYS)):
-        for order in ORDERS:
+        for order in orders if events else ():
             receiver, sender = multiprocessing.Pipe()
-            process = multiprocessing.get_context("spawn").Process(target=_measure, args=(events, days, order, sender))
+            process = multiprocessing.get_context("spawn").Process(target=_measure, args=(events, days, order, options.batch, sender))
             process.start()
             sender.close()
             print(f"| {events:,} | {receiver.recv()} |", flush=True)

@@ -112,12 +112,11 @@ class Client:
     def settle(self) -> Changes:
         """End the batch, and say what it has changed."""
         stretches = self._stretches()
-        patches = [
-            Patch(event, time, *self.session_of(time))
-            for start, end in stretches
-            for time, event in self._members.between(start, end)
-            if (time, event) not in self._sent
-        ]
+        patches: list[Patch] = []
+        for start, end in stretches:  # sessions only grow, so all of a stretch is one session's
+            now, fields = self.session_of(start)
+            found = self._members.between(start, end)
+            patches += [Patch(event, time, now, fields) for time, event in found if (time, event) not in self._sent]
         self._watched.update(self._views_within(stretches))
         sessions = [self._session(bisect_left(self._starts, start)) for start in sorted(self._touched)]
         gone = sorted({start for start, _ in self._moved})

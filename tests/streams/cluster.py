@@ -47,6 +47,8 @@ class Cluster:
         self.folder = folder
         self.environment: dict[str, str] = {}
         """Of the workers, beyond what says where they work."""
+        self.program = ["-m", "tailrace.cli"]
+        """What Python runs as a worker."""
         self.config = folder / "tailrace.toml"
         self.config.write_text(CONFIG)
         self._admin = kafka.connect(settings.kafka, 5)
@@ -89,7 +91,7 @@ class Cluster:
         }
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tailrace.cli", "stream", *arguments], env=environment, stdout=out, stderr=subprocess.STDOUT
+                [sys.executable, *self.program, "stream", *arguments], env=environment, stdout=out, stderr=subprocess.STDOUT
             )
         running = Running(process, log)
         try:

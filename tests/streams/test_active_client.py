@@ -2,10 +2,11 @@
 
 import pytest
 
-from benchmarks.active import BATCH, DAYS, ID, T0, Partition, arrival, record, times
+from benchmarks.active import DAYS, ID, T0, Partition, arrival, record, times
 from streams import members, state
 from streams.members import PAGE_MEMBERS
 
+BATCH = 1_000
 PAGE_BYTES = PAGE_MEMBERS * (len(ID.format(0)) + 10)
 
 

@@ -1,4 +1,4 @@
-"""Where the reading of a changelog begins, without a Kafka."""
+"""Where the reading of a changelog begins and ends."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,14 +6,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from confluent_kafka import Producer, TopicPartition
 from faust.types import TP
 
 from streams import recovery
 from streams.app import make_app
-from streams.recovery import BatchRecovery
+from streams.recovery import BatchRecovery, ChangelogReader, Fetched
 from streams.store import MemoryPartition
 from streams.table import SessionTable
+from tailrace import kafka
 from tailrace.settings import Kafka, Settings
+from tests.helpers import eventually
 
 AT = TP("changelog", 0)
 
@@ -49,3 +52,29 @@ def test_a_transaction_that_is_about_to_count_is_waited_for(tmp_path: Path, monk
 def test_a_topic_that_has_lost_records_is_read_from_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "PROMISED_S", 0.0)
     assert starts(tmp_path, monkeypatch, 7, [(0, 5), (0, 5)]) == (0, -1)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(("deleted", "read"), [(0, 10), (6, 4), (10, 0)])
+def test_the_end_is_reached_whatever_has_been_deleted_meanwhile(settings: Settings, deleted: int, read: int) -> None:
+    """Nothing, the records that are about to be read, all of them."""
+    admin = kafka.connect(settings.kafka)
+    kafka.ensure_topics(admin, settings.kafka, ["clicks"])
+    at = TP(kafka.topic(settings.kafka, "clicks", "events"), 0)
+    producer = Producer(kafka.producer_config(settings.kafka))
+    for number in range(10):
+        producer.produce(at.topic, b"value", b"%d" % number, at.partition)
+    assert producer.flush(10) == 0
+    if deleted:
+        admin.delete_records([TopicPartition(at.topic, at.partition, deleted)])[TopicPartition(at.topic, at.partition)].result(timeout=10)
+    reader = ChangelogReader(settings.kafka, "nobody")
+    found: list[Fetched] = []
+    reader.start({at: 0})
+
+    def read_on() -> bool:
+        found.extend(reader.fetch().values())
+        return bool(found) and found[-1].at_end
+
+    eventually(read_on, "the end is reached")
+    assert (sum(fetch.records for fetch in found), found[-1].offset, reader.ends(at)) == (read, 9, (deleted, 10))
+    reader.close()
