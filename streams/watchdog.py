@@ -58,8 +58,6 @@ class Watchdog(threading.Thread):
 
     def _watch(self) -> None:
         while not self._end.wait(LOOK_EVERY_S):
-            if cause := self._app.consumer.left_group():
-                self._fail(TailraceError(f"the worker is not in its consumer group any more, or cannot join it: {cause}"))
             try:
                 stuck = self.look()
             except KafkaException as failure:
@@ -72,6 +70,8 @@ class Watchdog(threading.Thread):
             if stuck:
                 log.error("no progress for %.0f s although there is work on %s; ending, to be restarted", STUCK_S, stuck)
                 os._exit(EXIT_STUCK)  # the event loop may be what is stuck
+            if cause := self._app.consumer.left_group():
+                self._fail(TailraceError(f"the worker is not in its consumer group any more, or cannot join it: {cause}"))
 
     def look(self) -> list[Partition]:
         """The partitions of this worker that are stuck. Raises KafkaException where Kafka does not answer."""
