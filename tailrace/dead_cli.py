@@ -40,7 +40,11 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
         own["since"], own["until"] = _utc(own["since"]), _utc(own["until"])
         kafka.connect(settings.kafka, wait_s)
         settings = generations.resolve(settings, generation)
-        return command(settings, read(settings, options.chosen(settings, source_names), Filter(**own)), **asked)
+        wanted = read(settings, options.chosen(settings, source_names), Filter(**own))
+        for beginning in own["ids"]:
+            if not any(letter.id.startswith(beginning) for letter in wanted):
+                click.echo(f"no letter's id begins with {beginning}; --all looks at those that were retried or dropped, too", err=True)
+        return command(settings, wanted, **asked)
 
     wrapper.__name__, wrapper.__doc__ = command.__name__, command.__doc__
     wrapper.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]

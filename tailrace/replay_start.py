@@ -130,12 +130,10 @@ def _make(
     admin: AdminClient, settings: Settings, known: Generations, name: str, of: Origin, since: datetime | None, offsets: Sequence[Offset]
 ) -> Generation:
     """A new generation: its topics, where its groups start, and last its entry, so that one half made is made again."""
-    unknown = {source for source, _, _ in offsets} - {*settings.sources}
-    if unknown:
-        raise click.BadParameter(f"{', '.join(unknown)} is no source; there are {', '.join(settings.sources)}", param_hint="--offset")
     streams = name if of == "raw" else known.named(None).streams
     generation = Generation(name=name, of=of, streams=streams, since=_told(since, offsets))
     own = generations.settings_of(settings, generation)
+    _check_offsets(admin, own, of, offsets)
     generations.ensure_topic(admin, settings.kafka)
     kafka.ensure_topics(admin, own.kafka, settings.sources)
     whole = commit_start(own, generation, list(settings.sources), since, offsets)
@@ -147,6 +145,17 @@ def _make(
 
 def _told(since: datetime | None, offsets: Sequence[Offset]) -> str:
     return since.isoformat() if since else " ".join("{}:{}:{}".format(*offset) for offset in offsets) or "start"
+
+
+def _check_offsets(admin: AdminClient, settings: Settings, of: Origin, offsets: Sequence[Offset]) -> None:
+    """Before anything is made. Raises click.BadParameter for a source or partition that is not there."""
+    topics = admin.list_topics(timeout=ANSWER_S).topics
+    for source, number, _ in offsets:
+        if source not in settings.sources:
+            raise click.BadParameter(f"{source} is no source; there are {', '.join(settings.sources)}", param_hint="--offset")
+        topic = kafka.topic(settings.kafka, source, of)
+        if topic not in topics or number not in topics[topic].partitions:
+            raise click.BadParameter(f"there is no partition {number} of {topic}", param_hint="--offset")
 
 
 def commit_start(
@@ -169,10 +178,6 @@ def commit_start(
             starts = [_no_later_than_end(consumer, at) for at in consumer.offsets_for_times(asked, timeout=ANSWER_S)]
         else:
             told = {(names[source], number): offset for source, number, offset in offsets}
-            if strange := told.keys() - {(at.topic, at.partition) for at in partitions}:
-                raise click.BadParameter(
-                    ", ".join(f"{topic} has no partition {number}" for topic, number in strange), param_hint="--offset"
-                )
             starts = [
                 TopicPartition(at.topic, at.partition, told.get((at.topic, at.partition), first))
                 for at, first in zip(partitions, firsts, strict=True)

@@ -183,6 +183,7 @@ def test_generations_are_compared_switched_rolled_back_and_deleted(pipeline: Mak
     (logs / "2016-10-01.trace").write_bytes(lines(0, 1_000) + b"garbage\n")
     run.backfill()
     partition = next(record.partition for record in read_topic(run.settings, "ezcast", "raw") if record.offset == 400)
+    assert "no partition 99" in run.run("replay", "start", "part", "--offset", "ezcast:99:0", check=False).stderr
     run.run("replay", "start", "part", "--offset", f"ezcast:{partition}:400", "--once")
     run.run("replay", "start", "again", "--of", "enriched", "--once")
     assert seen(run) == {""}, "new indices are not seen"
@@ -191,6 +192,7 @@ def test_generations_are_compared_switched_rolled_back_and_deleted(pipeline: Mak
     assert compared(run, "part")["new"]["events"] == 600
     assert "days and kinds differ" in tailrace(run, "replay", "compare", "part")
     assert "--partial" in refused(run, "replay", "switch", "part")
+    assert "users see generation 1" in refused(run, "replay", "compare", "1")
     assert "users see generation 1" in refused(run, "replay", "abandon", "1")
 
     tailrace(run, "replay", "switch", "again")
