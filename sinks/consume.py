@@ -16,6 +16,7 @@ from sinks.bulk import PATCH, Partition, Record, Splicer, Unusable
 from sinks.counts import Counts, in_words
 from sinks.dead_letters import DeadLetters
 from sinks.lanes import LANES, Lane, lane_number
+from sinks.lease import Lease
 from sinks.offsets import Offsets
 from sinks.writer import Writer
 from tailrace import kafka
@@ -58,6 +59,7 @@ class Sink:
         self._splicers = {topic: Splicer(source, settings.elasticsearch.index_prefix) for topic, source in topics.items()}
         self._changed = threading.Condition()
         self._cancelled = threading.Event()
+        self._lease = Lease()
         self._offsets = Offsets()
         self.counts = Counts()
         self._last_commit = time.monotonic()
@@ -75,7 +77,7 @@ class Sink:
         self._lanes = [
             Lane(
                 f"lane-{number}",
-                Writer(client, url, version_fields, dead_letters, self.counts, self._cancelled),
+                Writer(client, url, version_fields, dead_letters, self.counts, self._cancelled, self._lease),
                 self._offsets.settle,
                 self._changed,
             )
@@ -103,9 +105,15 @@ class Sink:
 
         Raises Refused and TailraceError where nothing can be written or read any more. What was settled is committed either way.
         """
+        with self._lease.kept():
+            self._run(stop)
+        self._raise_failure()
+
+    def _run(self, stop: threading.Event) -> None:
         said, before = time.monotonic(), Counter[str]()
         try:
             while not stop.is_set():
+                self._lease.check()
                 if self._may_read():
                     self._take(self._consumer.consume(FETCH, LINGER_S))
                 self._submit_few()
@@ -122,7 +130,6 @@ class Sink:
             self._consumer.close()
             for lane in self._lanes:
                 lane.close()
-        self._raise_failure()
 
     def _take(self, records: list[Any]) -> None:
         """Splice records and hand full batches to their lanes. The hot loop: 4 us a record, three of them in `splice`."""
@@ -221,10 +228,7 @@ class Sink:
             self._offsets.not_committed((partition.topic, partition.partition) for partition in partitions)
 
     def _settle(self) -> None:
-        """Carry on with what is in hand for a moment unless the server is the trouble, drop the rest, commit what is settled.
-
-        Requests in flight are waited for in any case: none may reach the index after the partitions' next owner has begun.
-        """
+        """Carry on with what is in hand for a moment unless the server is the trouble, drop the rest, commit what is settled."""
         for lane in self._lanes:
             if lane.filling:
                 lane.submit()
@@ -232,12 +236,17 @@ class Sink:
         with self._changed:
             while any(lane.busy() and not lane.stuck() for lane in self._lanes) and time.monotonic() < deadline:
                 self._changed.wait(LINGER_S)
+        self._drop()
+        self._commit(asynchronous=False)
+
+    def _drop(self) -> None:
+        """Forget what is in hand. Requests in flight are waited for: none may reach the index after the next owner has begun."""
+        with self._changed:
             self._cancelled.set()
             for lane in self._lanes:
                 lane.discard()
             self._changed.wait_for(lambda: not any(lane.busy() for lane in self._lanes))
         self._cancelled.clear()
-        self._commit(asynchronous=False)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         own = self._committed(partitions)
@@ -259,10 +268,10 @@ class Sink:
         self._forget(partitions)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        """Another sink may own them already, so nothing can be committed; what was written is written again, under the same ids."""
+        """Another sink may own them already: nothing more can be committed, and nothing more may be written."""
         log.warning("partitions were lost: the group did not hear from this sink in time")
+        self._drop()
         self._forget(partitions)
-        self._settle()
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
         for lane in self._paused:

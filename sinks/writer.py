@@ -18,6 +18,7 @@ from sinks import outcomes, responses
 from sinks.bulk import Batch, Record, action
 from sinks.counts import Counts
 from sinks.dead_letters import DeadLetters, Interrupted
+from sinks.lease import Lease
 from sinks.outcomes import Answers
 from sinks.responses import CannotHold, Later
 from sinks.versions import Unreadable, settle
@@ -26,9 +27,11 @@ from tailrace.errors import TailraceError
 log = logging.getLogger("tailrace.sink")
 
 PATH = "/_bulk"
-PARAMS = {"filter_path": "errors,items.*.status,items.*.error", "timeout": "15s"}
-"""A tenth of the full answer; `status` stands in every item, so that their positions can be told. The server waits so long for shards
-that are not there, and then says which; the client would give up after 60 s and know nothing."""
+SHARDS_S = 5
+"""How long the server waits for shards that are not there. Then it says which; the client would give up after 60 s and know nothing. What
+waits there must be over before another sink, after a kill, begins: it would be done in any order with what that one sends."""
+PARAMS = {"filter_path": "errors,items.*.status,items.*.error", "timeout": f"{SHARDS_S}s"}
+"""A tenth of the full answer; `status` stands in every item, so that their positions can be told."""
 HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"}
 
 FIRST_PAUSE_S = 0.2
@@ -75,6 +78,7 @@ class Writer:
         dead_letters: DeadLetters,
         counts: Counts,
         cancelled: threading.Event,
+        lease: Lease,
     ) -> None:
         """`version_fields`: for the topics whose events have versions, the documents' field that holds it."""
         self._client = client
@@ -83,6 +87,7 @@ class Writer:
         self._dead_letters = dead_letters
         self._counts = counts
         self._cancelled = cancelled
+        self._lease = lease
         self.waiting_since_s: float | None = None
         """Monotonic; since when the server has taken nothing of what it was given. None where it does not keep this lane waiting."""
         self.waiting_for = ""
@@ -210,6 +215,7 @@ class Writer:
     def _post(self, operations: list[bytes]) -> list[dict[str, Any]]:
         """The items of the answer, in the order of the operations."""
         body = b"".join(operations)
+        self._lease.check()
         began = time.perf_counter()
         status = "none"
         try:

@@ -11,6 +11,7 @@ import pytest
 from schemas.envelope import EventEnvelope, Patch
 from sinks.bulk import Batch, Splicer
 from sinks.counts import Counts
+from sinks.lease import Lease
 from sinks.versions import Unreadable, settle
 from sinks.writer import Writer
 from tailrace import search
@@ -48,7 +49,8 @@ class Index:
         self.client = search.connect(settings.elasticsearch, 10)
         self.prefix = settings.elasticsearch.index_prefix
         letters: Any = _NoDeadLetters()
-        self.writer = Writer(self.client, settings.elasticsearch.url, {"own.enriched": "_version_"}, letters, Counts(), threading.Event())
+        url, never = settings.elasticsearch.url, threading.Event()
+        self.writer = Writer(self.client, url, {"own.enriched": "_version_"}, letters, Counts(), never, Lease())
 
     def write(self, *envelopes: EventEnvelope | Patch) -> dict[str, Any]:
         """The document after these came in one request."""

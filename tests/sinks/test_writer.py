@@ -10,6 +10,7 @@ from schemas.envelope import EventEnvelope, Patch
 from sinks import writer
 from sinks.bulk import Batch, Splicer
 from sinks.counts import Counts
+from sinks.lease import Lease
 from sinks.writer import Writer
 from tailrace import search
 from tailrace.errors import Refused
@@ -60,7 +61,7 @@ class Desk:
             client = search.client(Elasticsearch(url=proxy.url), request_timeout=request_timeout)
             with client:
                 client.info()  # a sink asks that first
-                Writer(client, proxy.url, {}, letters, self.counts, self.cancelled).write(batch)
+                Writer(client, proxy.url, {}, letters, self.counts, self.cancelled, Lease()).write(batch)
         return proxy.bulks
 
     def ids(self) -> set[str]:
