@@ -95,9 +95,11 @@ class Splicer:
         """
         if isinstance(envelope, EventEnvelope):
             index, create, _ = self._heads_of(envelope.time)
+            fields = envelope.document[1:]
             if not envelope.late:
-                return _index_operation(index, envelope.id, envelope.session, envelope.document[1:], envelope.version)
-            return _index_operation(create, envelope.id, envelope.session, b'"late_session":true,' + envelope.document[1:], None)
+                return _index_operation(index, envelope.id, envelope.session, fields, envelope.version)
+            mark = b"" if envelope.session is None else b'"late_session":true,'
+            return _index_operation(create, envelope.id, envelope.session, mark + fields, None)
         if isinstance(envelope, Summary):
             return self._summary(envelope)
         head = b"%b%b" % (self._heads_of(envelope.time)[2], _json_id(envelope.id))
