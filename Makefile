@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+TIMES ?= 1
 INSTALLED := $(VENV)/.installed
 PEERS := .venv-bench/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench soak fire up down clean
+.PHONY: help install demo test faults lint bench soak fire up down clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +25,13 @@ demo: $(INSTALLED) ## Show the whole way, from files to answers, on servers that
 
 test: $(INSTALLED) ## Run all tests, on servers that they start
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(INSTALLED) ## The tests that kill and freeze, TIMES=10 times in a row; the logs of a run that fails stay in build/faults
+	@mkdir -p build
+	@for run in $$(seq $(TIMES)); do \
+		echo "run $$run of $(TIMES)"; \
+		$(BIN)/python -m pytest -m faults --seed $$run --basetemp build/faults $(ARGS) || exit 1; \
+	done
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/ruff check .

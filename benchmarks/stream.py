@@ -12,7 +12,6 @@ without it the benchmark says so and goes on.
 import argparse
 import json
 import os
-import random
 import signal
 import statistics
 import subprocess
@@ -28,13 +27,13 @@ from typing import NamedTuple
 import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from benchmarks._visits import visits
 from benchmarks._workers import OUT
 from demo import dataone
 from schemas.place import Place, key_prefix
 from tailrace import kafka
 from tailrace.settings import Settings, load
 
-CLIENTS = 2_000
 FILES = 8
 STALLED_S = 120.0
 PEERS = Path(".venv-bench/bin/python")
@@ -73,18 +72,10 @@ Lines = Iterator[tuple[bytes, bytes, int]]
 
 
 def ezcast_lines(count: int) -> Lines:
-    """EZCast lines of some 110 bytes, of a busy week."""
-    draw = random.Random(1)
+    """A campus's visits, some 40 lines each, spread over the files of several hosts; all in the order of their stamps."""
     prefixes = [key_prefix(Place(f"{file:016x}", "bench", f"/traces/{file}.trace")) for file in range(FILES)]
     offsets = [0] * FILES
-    for number in range(count):
-        file = number % FILES
-        stamp = time.strftime("%Y-%m-%d-%H:%M:%S", time.gmtime(1_476_000_000 + number * 600_000 // count))
-        client = draw.randrange(CLIENTS)
-        line = (
-            f"{stamp} | session{client:018} | 193.190.{client % 250}.{client // 250} | user{client} | 3 | video_play_time | "
-            f"ALBUM-{client % 40:03}-pub | 2016_10_09_10h00 | cam | {draw.randrange(3600)} | {draw.randrange(600)}"
-        ).encode()
+    for line, file in sorted((line.encode(), number % FILES) for number, visit in enumerate(visits(count)) for line in visit.lines):
         yield prefixes[file] + b"%d" % offsets[file], line, file
         offsets[file] += len(line) + 1
 

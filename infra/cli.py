@@ -42,7 +42,8 @@ def up(
     """Start a Kafka and an Elasticsearch for this machine.
 
     They stay in the background until `tailrace down`, with their data in the folder `servers` of state_dir. They are for trying,
-    testing and developing: one node each, no security, reachable from this machine only.
+    testing and developing: one node each, no security, reachable from this machine only. With Java their programs are fetched once, into
+    ~/.cache/tailrace or the folder that TAILRACE_CACHE names.
     """
     folder = _folder(settings)
     say = Printer()

@@ -21,8 +21,8 @@ from infra.state import State, Way
 from tailrace.errors import ConfigError, TailraceError
 from tailrace.settings import Elasticsearch, Kafka, Settings
 
-READY_S = 120.0
-"""Most that servers may take to answer: 35 s was seen on a machine with five times more work than cores."""
+READY_S = 300.0
+"""Most that servers may take to answer: 120 s was seen on a machine with five times more work than cores."""
 
 POLL_S = 0.2
 

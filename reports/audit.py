@@ -17,6 +17,7 @@ from confluent_kafka import Message
 from elasticsearch import Elasticsearch
 
 from reports import disk, index, seals
+from reports.core import not_harvested
 from reports.coverage import altered, between, identify, lacking, torn_bytes
 from reports.findings import NAMED, FileAudit, Named, Problem, SourceAudit, totals
 from reports.ledger import Account, Fate, Ledger, Parse
@@ -29,6 +30,7 @@ from schemas.source import Source
 from tailrace.kafka import dead_topics, topic
 from tailrace.letters import Letters, Position
 from tailrace.settings import Settings, seconds
+from tailrace.solr import Trouble
 from tailrace.sources import as_parsed, load_source
 from tailrace.topics import TopicReader
 
@@ -97,20 +99,23 @@ class _Audit:
             beats = seals.newest(self.files.records())
             self.beats = {beat.file: beat for beat in beats}
             self.seals = {beat.file: beat.sealed for beat in beats if beat.sealed}
+            began_ms = round(time.time() * 1000)
             files = list(self._read_disk(spool))
             for place, offset, message in self._placed(self.raw, "raw records", self.no_place):
                 self.ledger.record(place, offset, message.value() or b"", message.timestamp()[1])
             self.retention = retention(self.source, self.raw.deleted, beats)
             self._read_index(settle_s)
+            self._ask_core(began_ms, allow_lag)
             audits = self._compare(files, allow_lag)
             self._name_events({audit.file: audit.path for audit in audits})
-        unexplained = self.counts["foreign"] + self.counts["no_place"] + self.counts["unreadable"]
+        unexplained = sum(self.counts[problem] for problem in ("foreign", "no_place", "unreadable", "not_harvested"))
         return SourceAudit(
             source=self.source.name,
             clean=all(audit.clean for audit in audits) and not unexplained,
             files=sorted(audits, key=lambda audit: (audit.path, audit.file)),
             totals=totals(audits),
             deleted_records=self.retention.deleted,
+            not_harvested=self.counts["not_harvested"],
             foreign=self.counts["foreign"],
             no_place=self.counts["no_place"],
             unreadable=self.counts["unreadable"],
@@ -124,6 +129,18 @@ class _Audit:
                 yield disk.read(path, self.source.record_start, spool)
             except OSError as error:
                 self._name(Named("unreadable", path=path, message=error.strerror))
+
+    def _ask_core(self, began_ms: int, allow_lag: bool) -> None:
+        """Whether what a Solr core holds was harvested. Where Kafka has deleted records, nobody can say."""
+        url = self.source.settings.solr_url
+        if url is None or self.retention.deleted:
+            return
+        self.say(f"{self.source.name}: asking {url}…")
+        try:
+            for head in not_harvested(self.source, self.ledger, began_ms, allow_lag=allow_lag):
+                self._name(Named("not_harvested", path=url, id=head.id, offset=head.version))
+        except Trouble as trouble:
+            self._name(Named("unreadable", path=url, message=str(trouble)))
 
     def _placed(self, reader: TopicReader, what: str, no_place: set[Position] | None = None) -> Iterator[tuple[Place, int, Message]]:
         """A topic's records whose key names a place and an offset in it; the others are added to `no_place`."""

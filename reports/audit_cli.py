@@ -135,9 +135,10 @@ def _verdict(found: SourceAudit) -> str:
         "seals broken": sums["seals_broken"],
         "bytes missing in Kafka": sums["missing_bytes"],
         "bytes not shipped yet": sums["not_shipped_bytes"],
+        "events of the core not harvested": found.not_harvested,
         "foreign documents": found.foreign,
         "records without a place": found.no_place,
-        "unreadable files": found.unreadable,
+        "unreadable files or cores": found.unreadable,
     }
     return "NOT clean: " + ", ".join(f"{count:,} {what}" for what, count in faults.items() if count) + _beyond_retention(found)
 

@@ -14,6 +14,7 @@ from reports.compare import Comparison
 from reports.compare import compare as compared
 from reports.queries import Period
 from tailrace import generations, kafka, options, search
+from tailrace.errors import TailraceError
 from tailrace.settings import Settings
 
 
@@ -45,6 +46,10 @@ def compare(
     kafka.connect(settings.kafka, wait_s)
     known = generations.read(settings.kafka)
     names = known.named(other).name, known.named(name).name
+    if names[0] == names[1]:
+        raise TailraceError(
+            f"that is {name} twice: users see generation {known.current.name}; name another, there are {', '.join(known.by_name)}"
+        )
     with closing(search.connect(settings.elasticsearch, wait_s)) as client:
         found = [
             compared(client, settings, known, source, names, _period(settings, source, start, end), kind_field(settings, source))

@@ -11,6 +11,7 @@ NAMED = 10
 Problem = Literal[
     "hole",
     "not_shipped",
+    "not_harvested",
     "seal_broken",
     "altered",
     "conflicting",
@@ -25,6 +26,7 @@ Problem = Literal[
 MEANING: dict[Problem, str] = {
     "hole": "bytes of the file that are in no record of Kafka, before others that are",
     "not_shipped": "bytes at the end of the file that Kafka does not hold yet",
+    "not_harvested": "an event of the Solr core that Kafka does not hold, or not in this version",
     "seal_broken": "a file that was complete and now holds other bytes, or fewer",
     "altered": "a record whose bytes in Kafka are not those of the file",
     "conflicting": "records of the same place whose bytes differ",
@@ -33,7 +35,7 @@ MEANING: dict[Problem, str] = {
     "dead_letter_missing": "a record that gives no event, without a dead letter that says so",
     "foreign": "a document that no record in Kafka explains",
     "no_place": "a record in Kafka whose key names no place, without a dead letter that says so",
-    "unreadable": "a file that cannot be read",
+    "unreadable": "a file or Solr core that cannot be read",
 }
 
 
@@ -97,6 +99,8 @@ class SourceAudit(msgspec.Struct, kw_only=True):
     totals: dict[str, int]
     deleted_records: int
     """Of the raw topic, by its retention: so many stood before the beginnings of its partitions."""
+    not_harvested: int
+    """Events of the source's Solr core."""
     foreign: int
     no_place: int
     unreadable: int

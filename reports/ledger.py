@@ -150,6 +150,17 @@ class Ledger:
     def _number(self, file: str) -> int:
         return self._numbers.setdefault(file, len(self._numbers))
 
+    def newest(self, file: str) -> int:
+        """The highest offset of a file's records; 0 where there is none."""
+        return self._books.execute('SELECT max("offset") FROM records WHERE file = ?', (self._numbers.get(file),)).fetchone()[0] or 0
+
+    def holds(self, file: str, offset: int, id: str) -> bool:
+        """Whether a place is a record's, and its event's id is known, or it is a dead letter's."""
+        asked = {"file": self._numbers.get(file), "offset": offset, "id": id}
+        found = """SELECT EXISTS (SELECT 1 FROM dead WHERE file = :file AND "offset" = :offset)
+            OR EXISTS (SELECT 1 FROM records WHERE file = :file AND "offset" = :offset) AND EXISTS (SELECT 1 FROM events WHERE id = :id)"""
+        return bool(self._books.execute(found, asked).fetchone()[0])
+
     def dead_letter(self, place: Place, offset: int) -> None:
         self._books.execute("INSERT OR IGNORE INTO dead VALUES (?, ?)", (self._number(place.file), offset))
 

@@ -62,10 +62,11 @@ def source(name: str, settings: SourceSettings) -> Source:
     split, fields = _splitter(settings)
     _check_names(settings, fields)
     types: dict[str, FieldType] = {**dict.fromkeys(fields or (), "keyword"), **settings.types}
-    for given in settings.session_fields.values():
-        types = {**{name: types.get(field, "keyword") for name, field in given.items()}, **types}
+    for fields_given in settings.session_fields.values():
+        types = {**{name: types.get(field, "keyword") for name, field in fields_given.items()}, **types}
     details = settings.user_agent_details and settings.user_agent is not None and "user_agent" not in {settings.user_agent, *types}
-    reserved = COMMON_PROPERTIES.keys() | ({"user_agent"} if details else set())
+    given = {name for fields in settings.session_fields.values() for name in fields}
+    reserved = COMMON_PROPERTIES.keys() | given | ({"user_agent"} if details else set())
     return Source(
         name=name,
         settings=settings,
@@ -104,7 +105,7 @@ def _parser(
             if time is None:
                 return [Dead("invalid_time", f"{settings.time} is no time of the format {settings.time_format}", value, offset)]
         problems: list[str] = []
-        _leave_out(reserved, record, problems)
+        _leave_out(reserved, record, settings.time, problems)
         client = _client(record, settings.client)
         kind = _as_text(record.get(settings.kind)) if settings.kind else name
         id_ = _id(record, settings.id, problems) or f"{place.file}-{offset}"
@@ -142,7 +143,7 @@ def _splitter(settings: SourceSettings) -> tuple[Split, tuple[str, ...] | None]:
         case "regex":
             return _regex(settings.pattern)
         case _:
-            return _json, None
+            return (_renamed(settings.rename) if settings.rename else _json), None
 
 
 def _delimited(delimiter: str, columns: tuple[str, ...]) -> tuple[Split, tuple[str, ...]]:
@@ -204,6 +205,31 @@ def _json(value: bytes) -> Document | _Refusal:
     return {field: _storable(content) for field, content in record.items()}
 
 
+def _renamed(names: dict[str, str]) -> Split:
+    """JSON whose fields get the names that `rename` gives them. A field whose new name is taken stays where it is."""
+    paths = [(old, old.split("."), new) for old, new in names.items()]
+
+    def split(value: bytes) -> Document | _Refusal:
+        record = _json(value)
+        if isinstance(record, _Refusal):
+            return record
+        for old, path, new in paths:
+            holder, name = (record, old) if old in record else (_inner(record, path[:-1]), path[-1])
+            if name in holder and new not in record:
+                record[new] = holder.pop(name)
+        return record
+
+    return split
+
+
+def _inner(record: Document, path: list[str]) -> Document:
+    """The object at the end of a path of names; an empty one where there is none."""
+    for name in path:
+        found = record.get(name)
+        record = found if isinstance(found, dict) else {}
+    return record
+
+
 def _storable(value: Any, depth: int = 20) -> Any:
     """The value as a document can hold it: what is nested deeper than Elasticsearch takes, or is no 64-bit integer, as text."""
     if type(value) is int and not -INT64 <= value < INT64:
@@ -220,10 +246,12 @@ def _storable(value: Any, depth: int = 20) -> Any:
 # What the fields mean.
 
 
-def _leave_out(reserved: Set[str], record: Document, problems: list[str]) -> None:
-    for field in reserved & record.keys():
+def _leave_out(reserved: Set[str], record: Document, time: str | None, problems: list[str]) -> None:
+    """Take out what has a name of ours. `@timestamp` may be the time itself, which then stands there."""
+    for field in sorted(reserved & record.keys()):
         del record[field]
-        problems.append(f"{field}:reserved_name")
+        if not field == time == "@timestamp":
+            problems.append(f"{field}:reserved_name")
 
 
 def _convert(record: Document, field: str, kind: FieldType, as_date: ReadTime, problems: list[str]) -> None:
@@ -294,6 +322,10 @@ def _id(record: Document, field: str | None, problems: list[str]) -> str | None:
 
 
 def _check_names(settings: SourceSettings, fields: tuple[str, ...] | None) -> None:
+    if settings.rename and settings.format != "json":
+        raise ValueError(f'rename: only json takes it; format = "{settings.format}" names its fields itself: leave it out')
+    for field in sorted({*settings.rename.values()} & COMMON_PROPERTIES.keys()):
+        raise ValueError(f'rename: "{field}" is a name that every document has already; give the field another name')
     where = {"delimited": "columns", "regex": "pattern"}.get(settings.format or "", "types")
     for field in sorted({*(fields or ()), *settings.types} & COMMON_PROPERTIES.keys()):
         raise ValueError(f'{where}: "{field}" is a name that every document has already; give the field another name')

@@ -8,6 +8,7 @@ since `streams.enrich` works them out anew. What would make Elasticsearch refuse
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -75,7 +76,7 @@ _RESERVED = frozenset(
     | {"_primary_term", "_tier", "_type", "_doc_count", "_feature", "_inference_fields", "_data_stream_timestamp"}
 )
 _MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-](?:0[0-9]|1[0-7]):?[0-9]{2})"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3])):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,9}))?(Z|[+-](?:0[0-9]|1[0-7]):?[0-9]{2})"
 )
 _NO_DATE = "dateLogged:not_a_date"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,13 +123,24 @@ def moment(text: str) -> tuple[int, str] | None:
     The fraction has 0 to 9 digits (`.29` is 290 ms; what is finer than a millisecond is cut off, as Elasticsearch does). A time
     without a zone is no instant.
     """
-    if not _MOMENT.fullmatch(text):
+    found = _MOMENT.fullmatch(text)
+    if found is None:
         return None
+    hour, minute, second, fraction, zone = found.groups("")
     try:
+        if zone == "Z":  # as nearly all are; the general way costs twice as much
+            milliseconds = f"{fraction:0<3.3}"
+            return _hour(hour) + int(minute) * 60_000 + int(second) * 1000 + int(milliseconds), f"{text[:19]}.{milliseconds}Z"
         utc = datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
     return (utc - _EPOCH) // _MILLISECOND, utc.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+@lru_cache(maxsize=4096)
+def _hour(hour: str) -> int:
+    """Milliseconds since 1970 of an hour in UTC, `2018-05-18T23`. Raises ValueError for days that no calendar has."""
+    return (datetime.fromisoformat(f"{hour}:00+00:00") - _EPOCH) // _MILLISECOND
 
 
 def _parse(value: bytes, place: Place, offset: int, beat_name: str, static: dict[str, str]) -> Event | Dead:

@@ -95,7 +95,12 @@ def _fingerprint(schema: Any) -> bytes:
 
 
 _EVENT = _Record(EventEnvelope, "event", _FOLDER, repeated=("client", "kind", "session", "origin"))
-_RECORDS = [_EVENT, _Record(Patch, "patch", _FOLDER), _Record(SessionSummary, "session", _FOLDER), _Record(Summary, "summary", _FOLDER)]
+_RECORDS = [
+    _EVENT,
+    _Record(Patch, "patch", _FOLDER, repeated=("session",)),
+    _Record(SessionSummary, "session", _FOLDER),
+    _Record(Summary, "summary", _FOLDER),
+]
 _READERS = {record.header: record for record in _RECORDS}
 _WRITERS = {header: (schema, record) for record in _RECORDS for header, schema in record.writers.items()}
 encode_event, encode_patch, encode_session, encode_summary = (record.encode for record in _RECORDS)

@@ -20,6 +20,8 @@ from schemas.values import INT64
 
 LONGEST_NOTE = 4_096
 """Bytes of a text; an event with a longer one says nothing. Notes stand together in records, which must not grow too large for Kafka."""
+LONGEST_DAY_MS = 25 * 3_600_000
+"""Of local time, in autumn: events that are further apart are of different views."""
 MOST_BESIDE = 500
 """Second lines of a view, the first ones by time, that its document tells."""
 

@@ -107,6 +107,8 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     """Names of a delimited record's columns, in order."""
     pattern: str | None = None
     """Regular expression with named groups that a whole record must match."""
+    rename: dict[str, str] = {}
+    """JSON: what a field is called in the document, by its name in the record; `"user.id"` is the field `id` of the object `user`."""
     types: dict[str, FieldType] = {}
     """Types of fields; keyword where not named."""
     time: str | None = None

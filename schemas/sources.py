@@ -1,5 +1,6 @@
 """Build a source of any format from its settings."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from importlib import import_module
@@ -19,11 +20,13 @@ _MODULES: dict[Format, str] = {
 }
 
 _DEFAULTS = SourceSettings()
+_INDEX = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 _OWN_KEYS = (
     "record_start",
     "delimiter",
     "columns",
     "pattern",
+    "rename",
     "types",
     "time",
     "time_format",
@@ -45,6 +48,7 @@ def build(name: str, settings: SourceSettings) -> Source:
     if settings.format is None:
         raise ValueError(f"format: missing; one of {', '.join(_MODULES)}")
     _check_zone(settings.timezone)
+    _check_index(settings.index)
     encoding.check(settings.encoding)
     if _MODULES[settings.format] != "schemas.custom":
         _check_own(settings)
@@ -76,6 +80,11 @@ def _check_zone(zone: str) -> None:
         ZoneInfo(zone)
     except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError; "" and "../x" are the other two
         raise ValueError(f'timezone: "{zone}" is no zone of the IANA database; write one such as "Europe/Brussels" or "UTC"') from None
+
+
+def _check_index(index: str | None) -> None:
+    if index is not None and not _INDEX.fullmatch(index):
+        raise ValueError(f'index: "{index}" cannot begin the name of an index: write lower-case letters, digits, ".", "_" and "-"')
 
 
 def _check_own(settings: SourceSettings) -> None:

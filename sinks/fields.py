@@ -44,7 +44,8 @@ class Fields:
         self._is_current = False
         current = [self._watched[source.name].content() if source.name in self._watched else source for source in self._sources]
         templates.install(client, self._elasticsearch, current)
-        for body in templates.index_templates(self._elasticsearch, current).values():
+        own = templates.index_templates(self._elasticsearch, current) | templates.summary_templates(self._elasticsearch, current)
+        for body in own.values():
             (pattern,) = body["index_patterns"]
             update(client, pattern, {**COMMON_PROPERTIES, **body["template"]["mappings"]["properties"]})
         self._is_current = True

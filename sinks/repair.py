@@ -1,41 +1,42 @@
-"""Sessions computed anew from the index, by a scan in the order of time, and held against what the documents say.
+"""Sessions and views computed anew from the index, by a scan in the order of time, and held against what the documents say.
 
-The stream computes sessions from events in any order of arrival; this needs no state but the sessions that are open at the moment
-of the scan. So it checks the stream's result independently, and mends what the stream could not know: events that came later than
-its memory reaches (`late_session`).
+The stream computes them from events in any order of arrival; this needs no state (`sinks.recompute`). So it checks the stream's
+result independently, and mends what the stream could not know: events that came later than its memory reaches (`late_session`).
+Looked at are the events, each of which says its session, and the documents of the sessions and views.
 
-A session can begin before the stretch of time that is looked at, or go on behind it. So the scan begins `AROUND_MS` earlier and ends
-as much later; a session that reaches as far as that is left alone, and counted.
+A session or a view can begin before the stretch of time that is looked at, or go on behind it. So the scan begins `AROUND_MS` earlier
+and ends as much later; what reaches as far as that is left alone, and counted.
 """
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import NamedTuple
 
 import orjson
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
-from schemas import notes
-from schemas.session import NO_SESSION, session_id
+from schemas.notes import view_time
 from schemas.source import Source
+from sinks.outcomes import in_words
+from sinks.recompute import LATE, Recomputation, Session, View, fields_read
+from sinks.sorted_scan import Hit, Progress, SortedScan
 from tailrace.errors import TailraceError, Unreachable
 
-AROUND_MS = 86_400_000
-PAGE = 5_000
-"""Documents of an answer."""
-KEEP_ALIVE = "5m"
-"""How long the server keeps the point in time between two pages."""
-PATCHES = 1_000
-"""Of one request."""
+DAY_MS = 86_400_000
+AROUND_MS = 2 * DAY_MS
+"""A view of the period may have begun a day earlier, in a session that began before that."""
+WRITE_BYTES = 1024 * 1024
+"""Of a bulk request, or a little more."""
 
-LATE = "late_session"
+HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"}
+CHANGED = {"version_conflict_engine_exception", "document_missing_exception"}
+"""Errors of an operation on a document that is not any more what it was when it was looked at."""
+
 SCRIPT = "for (name in params.drop) { ctx._source.remove(name) } ctx._source.putAll(params.set)"
 
 Period = tuple[int | None, int | None]
 """From (included) and to (not included), in milliseconds since 1970; None where there is no bound."""
-Progress = Callable[[int, int], None]
-"""progress(done, total): documents."""
 
 
 class Found(NamedTuple):
@@ -44,208 +45,197 @@ class Found(NamedTuple):
     events: int
     """Of the period, with a session."""
     sessions: int
-    differing: int
+    views: int
+    differing_events: int
     """Events whose session, session's fields or mark were not what they should be."""
+    differing_sessions: int
+    """Documents of sessions that are missing, say something else, or are of a session that does not exist."""
+    differing_views: int
+    """Documents of views, likewise."""
     repaired: int
     changed_meanwhile: int
-    """Differing events that somebody else changed at the same moment; the next repair looks at them again."""
+    """Of what differed, what somebody else changed at the same moment; the next repair looks at it again."""
     uncertain: int
-    """Events of sessions that reach further than the scan."""
+    """Events and views whose sessions reach further than the scan."""
+
+    @property
+    def differing(self) -> int:
+        return self.differing_events + self.differing_sessions + self.differing_views
 
 
-class _Event(NamedTuple):
-    index_name: str
-    id: str
-    time: int
-    seq_no: int
-    primary_term: int
-    said: dict[str, Any]
-    """What its document says of the session."""
+class _Standing:
+    """The documents of a family, each given out when what should stand there is known."""
 
+    def __init__(self, scan: SortedScan) -> None:
+        self._hits = (hit for page in scan.pages() for hit in page)
+        self._next: Hit | None = next(self._hits, None)
+        self._waiting: dict[str, Hit] = {}
 
-class _Session:
-    __slots__ = ("client", "end", "events", "giver", "start")
+    def take(self, identity: str, time: int) -> Hit | None:
+        """The document of this id, whose time is known; None where there is none."""
+        while self._next is not None and self._next["sort"][0] <= time:
+            self._waiting[self._next["_id"]] = self._next
+            self._next = next(self._hits, None)
+        return self._waiting.pop(identity, None)
 
-    def __init__(self, client: str, start: int) -> None:
-        self.client = client
-        self.start = self.end = start
-        self.events: list[_Event] = []
-        self.giver: tuple[tuple[int, str], bytes] | None = None
-        """The event that gives it its fields, and these."""
+    def rest(self) -> Iterator[Hit]:
+        """Those that nobody has asked for."""
+        yield from self._waiting.values()
+        if self._next is not None:
+            yield self._next
+            yield from self._hits
 
 
 class Repair:
-    """One source's sessions in a period."""
+    """One source's sessions and views in a period."""
 
-    def __init__(self, client: Elasticsearch, index: str, source: Source, period: Period) -> None:
-        """`index`: the pattern of the source's indices."""
+    def __init__(self, client: Elasticsearch, events: str, summaries: str, source: Source, period: Period) -> None:
+        """`events`: the pattern of the source's indices. `summaries`: what the aliases of its other documents begin with."""
         self._client = client
-        self._index = index
+        self._index = events
+        self._summaries = summaries
         self._source = source
         self._from, self._to = period
-        self._readers = {kind: read for kind, read in notes.readers(source).items() if kind in source.session_fields}
-        self._names = sorted({name for fields in source.session_fields.values() for name in fields})
+        self._months: set[str] = set()
+        """Indices that hold events."""
+        self._body = bytearray()
+        """Of the next bulk request."""
         self._counts: Counter[str] = Counter()
 
     def run(self, progress: Progress, dry_run: bool = False) -> Found:
-        """Compare, and patch what differs unless `dry_run`.
+        """Compare, and write what differs unless `dry_run`.
 
+        Killed in between, it is done again: what it writes depends on nothing but the events.
         Raises TailraceError and Unreachable where the index cannot be read or written.
         """
-        waiting: list[bytes] = []
         try:
-            for session in self._sessions(progress):
-                for patch in self._patches(session):
-                    self._counts["differing"] += 1
-                    if not dry_run:
-                        waiting.append(patch)
-                if len(waiting) >= PATCHES:
-                    self._write(waiting)
-                    waiting = []
-            self._write(waiting)
+            for operation in self._operations(progress):
+                if not dry_run:
+                    self._body += operation
+                if len(self._body) >= WRITE_BYTES:
+                    self._write()
+            self._write()
         except ApiError as error:
             raise TailraceError(f"Elasticsearch refused what a repair of {self._index} needs: {error}") from None
         except TransportError as error:
             raise Unreachable(f"Elasticsearch stopped answering ({type(error).__name__}) during the repair of {self._index}") from None
-        counts = self._counts
-        return Found(*(counts[name] for name in Found._fields))
+        return Found(*(self._counts[name] for name in Found._fields))
 
-    # -- what should be
+    def _operations(self, progress: Progress) -> Iterator[bytes]:
+        """What makes the documents say what they should."""
+        start = None if self._from is None else self._from - AROUND_MS
+        end = None if self._to is None else self._to + AROUND_MS
+        with ExitStack() as scans:
+            # Before the events, which then know no less: a document that is newer than the events would be taken back.
+            standing = {
+                family: _Standing(scans.enter_context(self._scan(f"{self._summaries}-{family}", start, end)))
+                for family in self._source.families
+            }
+            events = scans.enter_context(self._scan(self._index, start, end, fields_read(self._source)))
+            for found in Recomputation(self._source).run(events.pages(progress)):
+                if isinstance(found, Session):
+                    yield from self._session(found, standing["sessions"])
+                else:
+                    yield from self._view(found, standing["views"])
+            for family, its in standing.items():
+                yield from self._needless(family, its)
 
-    def _sessions(self, progress: Progress) -> Iterator[_Session]:
-        """The sessions that have events in the period, whole ones only."""
-        opened: dict[str, _Session] = {}
-        for page in self._pages(progress):
-            for hit in page:
-                yield from self._take(hit, opened)
-            if page:  # in the order of time: nothing can join these any more
-                now = page[-1]["sort"][0]
-                over = [client for client, session in opened.items() if now - session.end > self._source.session_gap_ms]
-                yield from (session for client in over if self._counts_here(session := opened.pop(client)))
-        reached = None if self._to is None else self._to + AROUND_MS - self._source.session_gap_ms
-        for session in opened.values():
-            if reached is not None and session.end >= reached:
-                self._counts["uncertain"] += self._inside(session)
-            elif self._counts_here(session):
-                yield session
+    def _scan(self, index: str, start: int | None, end: int | None, fields: list[str] | None = None) -> SortedScan:
+        """Of what was written until now; without the privilege to refresh (an operator has it), of what was searchable by itself."""
+        self._client.options(ignore_status=403).indices.refresh(index=index, ignore_unavailable=True)
+        return SortedScan(self._client, index, start, end, fields)
 
-    def _take(self, hit: dict[str, Any], opened: dict[str, _Session]) -> Iterator[_Session]:
-        """Add an event to its session; a session that ends with that is given out."""
-        document, when = hit["_source"], hit["sort"][0]
-        kind_field = self._source.kind_field
-        kind = document.get(kind_field, "") if kind_field else self._source.name
-        if not self._source.has_session(kind):
+    # -- what should be, and what is
+
+    def _session(self, session: Session, standing: _Standing) -> Iterator[bytes]:
+        """Its events and its document."""
+        self._months.update(event.index_name for event in session.events)
+        hit = standing.take(str(session.identity), session.start) if session.client else None
+        inside = sum(self._is_inside(event.time) for event in session.events)
+        if not inside:
             return
-        event = _Event(hit["_index"], hit["_id"], when, hit["_seq_no"], hit["_primary_term"], self._said(document))
-        client = self._source.client_of(document)
-        if client is None:
-            alone = _Session("", when)
-            alone.events.append(event)
-            if self._counts_here(alone):
-                yield alone
-            return
-        session = opened.get(client)
-        if session is not None and when - session.end > self._source.session_gap_ms:
-            if self._counts_here(session):
-                yield session
-            session = None
-        if session is None:
-            session = opened[client] = _Session(client, when)
-        session.end = when
-        session.events.append(event)
-        note = self._readers[kind](orjson.dumps(document)) if kind in self._readers else None
-        if note is not None and (session.giver is None or (when, event.id) < session.giver[0]):
-            session.giver = (when, event.id), note.text
-
-    def _said(self, document: dict[str, Any]) -> dict[str, Any]:
-        return {name: document[name] for name in ("sessionId", LATE, *self._names) if name in document}
-
-    def _inside(self, session: _Session) -> int:
-        """How many of its events are in the period."""
-        return sum((self._from or event.time) <= event.time and (self._to is None or event.time < self._to) for event in session.events)
-
-    def _counts_here(self, session: _Session) -> bool:
-        """Whether it has events in the period, and its beginning is known."""
-        inside = self._inside(session)
-        if inside and self._from is not None and session.start <= self._from - AROUND_MS + self._source.session_gap_ms:
+        if not self._is_whole(session):
             self._counts["uncertain"] += inside
-            return False
+            return
         self._counts["events"] += inside
-        self._counts["sessions"] += bool(inside)
-        return bool(inside)
+        self._counts["sessions"] += 1
+        yield from self._patches(session)
+        if session.client:
+            yield from self._document("sessions", str(session.identity), session.start, session, session.document(), hit)
 
-    def _patches(self, session: _Session) -> Iterator[bytes]:
-        """Two lines of a bulk request for each event whose document says something else."""
-        identity = session_id(session.client, session.start) if session.client else NO_SESSION
-        fields = orjson.loads(session.giver[1]) if session.giver else {}
-        wanted = {"sessionId": identity, **fields}
+    def _view(self, view: View, standing: _Standing) -> Iterator[bytes]:
+        assert self._source.views is not None, "there are views"
+        time = view_time(view.key)
+        hit = standing.take(view.identity, time)
+        if not any(self._is_inside(when) for when, _, _ in view.said):
+            return
+        if not self._is_whole(view.session):
+            self._counts["uncertain"] += 1
+            return
+        self._counts["views"] += 1
+        yield from self._document("views", view.identity, time, view.session, view.document(self._source.views), hit)
+
+    def _is_inside(self, time: int) -> bool:
+        return (self._from is None or self._from <= time) and (self._to is None or time < self._to)
+
+    def _is_whole(self, session: Session) -> bool:
+        """Whether all of its events have been looked at."""
+        gap = self._source.session_gap_ms
+        has_begun = self._from is None or session.start > self._from - AROUND_MS + gap
+        return has_begun and (self._to is None or session.end < self._to + AROUND_MS - gap)
+
+    def _patches(self, session: Session) -> Iterator[bytes]:
+        """For each event whose document says something else."""
+        fields = orjson.loads(session.fields) if session.fields else {}
+        wanted = {"sessionId": session.identity, **fields}
         for event in session.events:
             if event.said != wanted:
+                self._counts["differing_events"] += 1
+                params = {"set": wanted, "drop": [name for name in (LATE, *self._source.session_properties) if name not in wanted]}
                 head = {"_index": event.index_name, "_id": event.id, "if_seq_no": event.seq_no, "if_primary_term": event.primary_term}
-                params = {"set": wanted, "drop": [name for name in (LATE, *self._names) if name not in wanted]}
-                script = {"source": SCRIPT, "params": params}
-                yield orjson.dumps({"update": head}) + b"\n" + orjson.dumps({"script": script}) + b"\n"
+                yield _lines({"update": head}, {"script": {"source": SCRIPT, "params": params}})
+
+    def _document(self, family: str, identity: str, time: int, session: Session, wanted: bytes, hit: Hit | None) -> Iterator[bytes]:
+        """Where a document is missing or says something else. `session`: of its first event."""
+        document = orjson.loads(wanted)
+        if hit is not None and hit["_source"] == document:
+            return
+        self._counts[f"differing_{family}"] += 1
+        if hit is not None:
+            yield _lines({"index": _as_it_was(hit)}, document)
+            return
+        generation = session.index_name.removesuffix(self._source.index_for(session.start))
+        yield _lines({"create": {"_index": generation + self._source.index_for(time, family), "_id": identity}}, document)
+
+    def _needless(self, family: str, standing: _Standing) -> Iterator[bytes]:
+        """Documents of what does not exist. Those of months whose events somebody has deleted are all that is left of these."""
+        for hit in standing.rest():
+            time = hit["sort"][0]
+            near = (self._from is None or self._from - DAY_MS <= time) and (self._to is None or time < self._to)
+            events = hit["_index"].removesuffix(self._source.index_for(time, family)) + self._source.index_for(time)
+            if near and events in self._months:
+                self._counts[f"differing_{family}"] += 1
+                yield _lines({"delete": _as_it_was(hit)})
 
     # -- the index
 
-    def _pages(self, progress: Progress) -> Iterator[list[dict[str, Any]]]:
-        bounds = {}
-        if self._from is not None:
-            bounds["gte"] = self._from - AROUND_MS
-        if self._to is not None:
-            bounds["lt"] = self._to + AROUND_MS
-        query = {"range": {"@timestamp": {**bounds, "format": "epoch_millis"}}} if bounds else {"exists": {"field": "@timestamp"}}
-        source = self._source
-        given = {field for fields in source.session_fields.values() for field in fields.values()}
-        wanted = {*source.client_fields, *self._names, *given, "sessionId", LATE, *filter(None, [source.kind_field])}
-        body: dict[str, Any] = {
-            "size": PAGE,
-            "query": query,
-            "source": sorted(wanted),
-            "sort": ["@timestamp", "_shard_doc"],
-            "seq_no_primary_term": True,
-            "track_total_hits": True,
-        }
-        pit = self._client.open_point_in_time(index=self._index, keep_alive=KEEP_ALIVE, ignore_unavailable=True)["id"]
-        done = total = 0
-        try:
-            while True:
-                answer = self._client.search(**body, pit={"id": pit, "keep_alive": KEEP_ALIVE}, allow_partial_search_results=False)
-                pit, hits = answer["pit_id"], answer["hits"]["hits"]
-                if body["track_total_hits"]:
-                    total, body["track_total_hits"] = answer["hits"]["total"]["value"], False
-                done += len(hits)
-                progress(done, total)
-                yield hits
-                if len(hits) < PAGE:
-                    return
-                body["search_after"] = hits[-1]["sort"]
-        finally:
-            self._client.close_point_in_time(id=pit)
-
-    def _write(self, patches: list[bytes]) -> None:
-        if not patches:
+    def _write(self) -> None:
+        if not self._body:
             return
-        headers = {"accept": "application/json", "content-type": "application/x-ndjson"}
-        answer = self._client.perform_request("POST", "/_bulk", headers=headers, body=b"".join(patches)).body
-        for item in answer["items"]:
-            status = item["update"]["status"]
-            if status >= 300 and status != 409:
-                raise TailraceError(f"Elasticsearch does not take a repaired session: {item['update'].get('error')}")
-            self._counts["repaired" if status < 300 else "changed_meanwhile"] += 1
+        answer = self._client.perform_request("POST", "/_bulk", headers=HEADERS, body=bytes(self._body)).body
+        self._body.clear()
+        for (result,) in (item.values() for item in answer["items"]):
+            error = result.get("error", {})
+            if result["status"] >= 300 and error.get("type") not in CHANGED:
+                raise TailraceError(f"Elasticsearch does not take what a repair writes: {result['status']} {in_words(error)}")
+            self._counts["changed_meanwhile" if error else "repaired"] += 1
 
 
-class Eta:
-    """Says how far a scan has come, every few seconds."""
+def _lines(*lines: object) -> bytes:
+    """Of a bulk request."""
+    return b"".join(orjson.dumps(line) + b"\n" for line in lines)
 
-    def __init__(self, say: Callable[[str], None], every_s: float = 5.0) -> None:
-        self._say = say
-        self._every = every_s
-        self._began = self._said = time.monotonic()
 
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._said >= self._every and done:
-            self._said = now
-            left = (now - self._began) * (total - done) / done
-            self._say(f"{done:,} of {total:,} events looked at, {left:,.0f} s to go")
+def _as_it_was(hit: Hit) -> dict[str, object]:
+    """Names a document, as long as nobody changes it."""
+    return {"_index": hit["_index"], "_id": hit["_id"], "if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]}

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from typing import get_args
 
 import click
 from confluent_kafka import KafkaError, KafkaException
@@ -11,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from sinks.view import View
 from tailrace import generations, kafka, options, search
 from tailrace.catch_up import CatchUp
+from tailrace.dead import Stage
 from tailrace.errors import Incomplete, TailraceError
 from tailrace.generations import FIRST, Current, Generation, Generations
 from tailrace.progress import Monitor
@@ -112,7 +114,6 @@ def drop(settings: Settings, yes: bool, wait_s: float) -> None:
     if not yes:
         click.confirm(f"Delete generation {former.name}? Users see {known.current.name}.", abort=True)
     _delete(admin, settings, known, former, wait_s)
-    generations.remember(settings.kafka, Current(known.current.name, first=known.current.first and former.name != FIRST))
 
 
 def _switch(settings: Settings, known: Generations, name: str, wait_s: float) -> None:
@@ -143,16 +144,19 @@ def _delete(admin: AdminClient, settings: Settings, known: Generations, generati
         indices = View(client, settings.elasticsearch, load_sources(settings, settings.sources).values()).delete(name)
     topics = _delete_topics(admin, settings, generation)
     _delete_groups(admin, settings, generation)
+    now = known.current
+    generations.remember(settings.kafka, Current(now.name, None if now.former == name else now.former, now.first and name != FIRST))
     if name != FIRST:
         generations.forget(settings.kafka, name)
     click.echo(f"generation {name} is deleted: {indices} indices, {topics} topics")
 
 
 def _delete_topics(admin: AdminClient, settings: Settings, generation: Generation) -> int:
-    """What of the topics is the generation's own. Producers' topics, their dead letters among them, belong to no generation."""
+    """What of the topics is the generation's own: neither what producers write nor, where it is made of enriched, what others made."""
     own = generations.settings_of(settings, generation).kafka
     changelogs = f"{kafka.group(own, 'sessionize')}-"
-    wanted = {topic for source in settings.sources for topic in kafka.dead_topics(own, source) if topic != kafka.topic(own, source, "dead")}
+    wanted = {kafka.dead_topic(own, source, stage) for source in settings.sources for stage in get_args(Stage) if stage in generation.roles}
+    wanted -= {kafka.topic(own, source, "dead") for source in settings.sources}
     if generation.of == "raw":
         wanted |= {kafka.topic(own, source, kind) for source in settings.sources for kind in generations.OWN_KINDS}
     there = [

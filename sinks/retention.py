@@ -34,6 +34,7 @@ class Month(NamedTuple):
     bytes: int
     """On disk, replicas included."""
     segments: int
+    """None of a closed one, which is opened before it can be merged."""
     shards: int
     """Primary ones."""
 
@@ -43,7 +44,7 @@ class Month(NamedTuple):
 
 
 def months(client: Elasticsearch, elasticsearch: config.Elasticsearch, sources: Iterable[Source]) -> list[Month]:
-    """The open indices by month of these sources, the oldest first. Raises Refused without the privileges."""
+    """The indices by month of these sources, closed ones too, the oldest first. Raises Refused without the privileges."""
     found: list[Month] = []
     by_index: dict[str, list[Source]] = {}
     for source in sources:
@@ -110,7 +111,11 @@ class _Explained:
 def _stats(client: Elasticsearch, pattern: str) -> dict[str, dict[str, Any]]:
     with _Explained(pattern, "monitor"):
         found: dict[str, dict[str, Any]] = client.indices.stats(
-            index=pattern, metric=["docs", "store", "segments"], expand_wildcards=["open", "hidden"], level="shards"
+            index=pattern,
+            metric=["docs", "store", "segments"],
+            expand_wildcards=["open", "closed", "hidden"],
+            forbid_closed_indices=False,
+            level="shards",
         )["indices"]
     return found
 

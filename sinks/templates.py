@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import orjson
-from elasticsearch import ApiError, AuthorizationException, Elasticsearch
+from elasticsearch import ApiError, AuthorizationException, Elasticsearch, TransportError
 
 from schemas.common import BOOLEAN, COMMON_PROPERTIES, DATE, FLOAT, KEYWORD, LONG
 from schemas.source import Source
 from tailrace import settings as config
-from tailrace.errors import ConfigError, Refused, TailraceError
+from tailrace.errors import ConfigError, Refused, TailraceError, Unreachable
 
 log = logging.getLogger("tailrace.sink")
 
@@ -140,7 +140,7 @@ def _summary_properties(source: Source, family: str) -> dict[str, Any]:
 
 
 def install(client: Elasticsearch, elasticsearch: config.Elasticsearch, sources: Collection[Source]) -> None:
-    """Put what differs. Raises Refused without the privilege, TailraceError for what Elasticsearch will not take."""
+    """Put what differs. Raises Refused without the privilege, Unreachable, TailraceError for what Elasticsearch will not take."""
     common = common_name(elasticsearch)
     try:
         _put(client, f"/_component_template/{common}", "component_templates", "component_template", component(elasticsearch))
@@ -157,6 +157,8 @@ def install(client: Elasticsearch, elasticsearch: config.Elasticsearch, sources:
     except ApiError as error:
         hint = "; leave elasticsearch.ilm_policy out, which this server does not know" if "index.lifecycle" in str(error) else ""
         raise TailraceError(f"Elasticsearch at {elasticsearch.url} cannot use an index template: {error}{hint}") from None
+    except TransportError as error:
+        raise Unreachable(f"Elasticsearch at {elasticsearch.url} went away before it had its index templates: {error.message}") from None
 
 
 def _put(client: Elasticsearch, path: str, plural: str, singular: str, body: Mapping[str, Any]) -> None:

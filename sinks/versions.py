@@ -27,7 +27,10 @@ def settle(client: Elasticsearch, operations: Sequence[bytes], fields: Sequence[
     """
     actions = [action(operation) for operation in operations]
     wanted = [{"_index": about.index_name, "_id": about.id, "_source": [field]} for about, field in zip(actions, fields, strict=True)]
-    found = client.mget(docs=wanted)["docs"]
+    answer = client.mget(docs=wanted).body
+    found = answer.get("docs") if isinstance(answer, dict) else None
+    if not isinstance(found, list):
+        raise Unreadable("what answers is no Elasticsearch")
     return [
         _session_alone(about, operation) if _held(held, field) > (about.version or 0) else _unconditional(about, operation)
         for about, operation, field, held in zip(actions, operations, fields, found, strict=True)

@@ -142,7 +142,7 @@ class View:
         """Make what was written searchable before it is looked at."""
         names = [name for found in self.indices(generation).values() for name in found]
         if names:
-            self._client.indices.refresh(index=names)
+            self._client.indices.refresh(index=names, ignore_unavailable=True)  # a closed one has nothing new
 
     def _hide(self) -> None:
         """Hide the first generation's indices, in one request."""

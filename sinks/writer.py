@@ -14,12 +14,14 @@ from typing import Any
 import orjson
 from elasticsearch import ApiError, Elasticsearch, TransportError, UnsupportedProductError
 
-from sinks import outcomes
+from sinks import outcomes, responses
 from sinks.bulk import Batch, Record, action
 from sinks.counts import Counts
 from sinks.dead_letters import DeadLetters, Interrupted
+from sinks.outcomes import Answers
+from sinks.responses import CannotHold, Later
 from sinks.versions import Unreadable, settle
-from tailrace.errors import Refused, TailraceError
+from tailrace.errors import TailraceError
 
 log = logging.getLogger("tailrace.sink")
 
@@ -40,20 +42,6 @@ TRIES_ALONE = 10
 only when its index takes another operation before and after the last of them: a server that breaks by itself breaks on everything."""
 PROBE_ID = "tailrace-probe"
 """Of a document that never was: deleting it writes to an index and changes nothing."""
-
-
-class _CannotHold(Exception):
-    """The server refuses the request as a whole because of what is in it: too large (413), or not valid (400)."""
-
-
-class _Later(Exception):
-    """The server cannot take the request now."""
-
-    def __init__(self, cause: str, not_before_s: float = 0.0, *, broken: bool = False) -> None:
-        super().__init__(cause)
-        self.not_before_s = not_before_s
-        self.broken = broken
-        """As `outcomes.Answers.broken`."""
 
 
 class Patience:
@@ -128,16 +116,15 @@ class Writer:
                 if (broken >= TRIES_TOGETHER and len(operations) > 1) or (sound_before and sound):
                     return dead + self._split(operations, records, "breaks_elasticsearch", cause)
                 try:
-                    answers = outcomes.sort(operations, self._post(operations))
-                    settled = self._settle_versions(operations, records, sorted(answers.older))
-                except _CannotHold as error:
+                    answers, settled = self._try(operations, records)
+                except CannotHold as error:
                     return dead + self._split(operations, records, "refused_by_elasticsearch", str(error))
-                except _Later as later:
+                except Later as later:
                     cause, broken = str(later), broken + 1 if later.broken else 0
                     self._wait(patience, len(operations), cause, later.not_before_s)
                     continue
                 if answers.refusal:
-                    raise self._refused(answers.refusal)
+                    raise responses.refused(answers.refusal, self._url)
                 for position, reason, message in answers.dead:
                     self._keep(records[position], reason, message)
                 dead += len(answers.dead)
@@ -154,6 +141,29 @@ class Writer:
             self.waiting_since_s = None
         return dead
 
+    def _try(self, operations: list[bytes], records: list[Record]) -> tuple[Answers, dict[int, bytes]]:
+        """Send them once: the answers, and what to send instead of those that may be older than their documents.
+
+        Raises Later, CannotHold (of a single operation only where it is at fault), and TailraceErrors.
+        """
+        try:
+            answers = outcomes.sort(operations, self._post(operations))
+            return answers, self._settle_versions(operations, records, sorted(answers.older))
+        except CannotHold as error:
+            if len(operations) == 1:
+                self._require_fault(operations[0], error)
+            raise
+
+    def _require_fault(self, operation: bytes, error: CannotHold) -> None:
+        """Raises TailraceError where a refusal has other reasons than the operation, and what `_probe` raises."""
+        if not error.own:
+            raise TailraceError(
+                f"what stands between here and Elasticsearch at {self._url} lets no request of {len(operation):,} bytes pass: {error}; "
+                "raise its limit (nginx: client_max_body_size)"
+            )
+        if not self._probe(operation):
+            raise TailraceError(f"Elasticsearch at {self._url} takes no request at all: {error}")
+
     def _settle_versions(self, operations: list[bytes], records: list[Record], older: list[int]) -> dict[int, bytes]:
         """What to send instead of the operations at the positions `older`."""
         if not older:
@@ -162,9 +172,9 @@ class Writer:
         try:
             instead = settle(self._client, [operations[position] for position in older], fields)
         except ApiError as error:
-            raise self._in_place_of(error) from None
+            raise responses.in_place_of(error, self._url) from None
         except (TransportError, Unreadable) as error:
-            raise _Later(f"{self._url}: {error}") from None
+            raise Later(f"{self._url}: {error}") from None
         return dict(zip(older, instead, strict=True))
 
     def _split(self, operations: list[bytes], records: list[Record], reason: str, cause: str) -> int:
@@ -176,11 +186,18 @@ class Writer:
         return sum(self._write(operations[part], records[part]) for part in (slice(None, middle), slice(middle, None)))
 
     def _takes_others(self, operation: bytes) -> bool:
-        """Whether the index of an operation that breaks the server takes another one."""
+        """Whether the index of an operation that breaks the server takes another one now."""
+        try:
+            return self._probe(operation)
+        except Later:
+            return False
+
+    def _probe(self, operation: bytes) -> bool:
+        """Whether the index of an operation takes another one. Raises Later where that cannot be said now."""
         probe = b'{"delete":{"_index":%b,"_id":"%b"}}\n' % (orjson.dumps(action(operation).index_name), PROBE_ID.encode())
         try:
             ((result,),) = (item.values() for item in self._post([probe]))
-        except (_Later, _CannotHold):
+        except CannotHold:
             return False
         return result["status"] in (200, 404)  # 404: there is no such document, as expected, or no index yet
 
@@ -202,40 +219,9 @@ class Writer:
             raise TailraceError(f"what answers at {self._url} is no Elasticsearch: {error}; check elasticsearch.url") from None
         except ApiError as error:
             status = str(error.meta.status)
-            raise self._in_place_of(error) from None
+            raise responses.in_place_of(error, self._url) from None
         except TransportError as error:
-            raise _Later(f"{self._url}: {error}") from None
+            raise Later(f"{self._url}: {error}") from None
         finally:
             self._counts.request(status, time.perf_counter() - began, len(body))
-        items: list[dict[str, Any]] = response.body["items"]
-        if len(items) != len(operations):
-            raise _Later(f"{self._url} answered {len(items)} of {len(operations)} operations")
-        return items
-
-    def _in_place_of(self, error: ApiError) -> Exception:
-        """What an answer to the request as a whole means."""
-        status = error.meta.status
-        body = error.body
-        cause = f"{status} {outcomes.in_words(body.get('error', {}) if isinstance(body, dict) else str(body))}"
-        if status in {408, 429} or status >= 500:
-            return _Later(cause, _retry_after(error.meta.headers.get("retry-after")), broken=status == 500)
-        if status in {400, 413}:
-            return _CannotHold(cause)
-        return self._refused(cause)
-
-    def _refused(self, cause: str) -> Refused:
-        if cause.startswith("404"):
-            check = "create the index, or let it be created (action.auto_create_index, the privilege auto_configure)"
-        elif cause.startswith("401"):
-            check = "check elasticsearch.username and its password, or elasticsearch.api_key"
-        else:
-            check = "grant the user or key what is missing (`tailrace access elasticsearch` prints the role)"
-        return Refused(f"Elasticsearch at {self._url} refused to write: {cause}; {check}")
-
-
-def _retry_after(header: str | None) -> float:
-    """Seconds that the server asks for; a date (which proxies may send) counts as none."""
-    try:
-        return min(float(header or 0), 600.0)
-    except ValueError:
-        return 0.0
+        return responses.items(response, len(operations), self._url)

@@ -29,9 +29,8 @@ class _AboutClient(NamedTuple):
     """What is known about an address with an agent. Shared by the documents that have them, so nobody changes it."""
 
     tags: tuple[str, ...]
-    geoip: dict[str, Any]
-    client_class: str | None
-    details: dict[str, Any] | None
+    fields: dict[str, Any]
+    """Of the document: `geoip`, `client_class`, `user_agent`."""
     access: Access
 
 
@@ -67,12 +66,7 @@ class Enricher:
         about = self._about(address, agent)
         tags: list[str] = document.setdefault("tags", [])
         tags += about.tags
-        if about.geoip:
-            document["geoip"] = about.geoip
-        if about.client_class is not None:
-            document["client_class"] = about.client_class
-        if about.details is not None:
-            document["user_agent"] = about.details
+        document.update(about.fields)
         is_admin = source.subject_field is not None and self._lists.is_admin(_text(document.get(source.subject_field)))
         if is_admin:
             tags.append("d1_admin_subject")
@@ -93,7 +87,8 @@ class Enricher:
         agent = self._about_agent(agent_text) if agent_text is not None else _AboutAgent((), None)
         tags = found.tags + agent.tags
         access = self._counter.access(found.address, agent_text or "", tags)
-        return _AboutClient(tags, found.geoip, found.client_class, agent.details, access)
+        fields = {"geoip": found.geoip or None, "client_class": found.client_class, "user_agent": agent.details}
+        return _AboutClient(tags, {name: value for name, value in fields.items() if value is not None}, access)
 
     def _judge_address(self, text: str) -> AboutAddress:
         found = self._lists.about_address(text)

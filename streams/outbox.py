@@ -34,6 +34,13 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     """-1: by the key (murmur2, as Java clients do)."""
     headers: list[tuple[str, bytes]] | None = None
 
+    def hand_to(self, produce: Callable[..., None], delivered: Callable[[KafkaError | None, Message], None]) -> None:
+        """Raises what a producer's `produce` raises."""
+        if self.headers is None:  # naming none costs 0.4 us
+            produce(self.topic, self.value, self.key, self.partition, delivered)
+        else:
+            produce(self.topic, self.value, self.key, self.partition, delivered, headers=self.headers)
+
 
 def by_topic(outputs: Iterable[Output]) -> Counter[str]:
     """How many records go to each topic."""
@@ -92,10 +99,7 @@ class Outbox:
         for output in outputs:
             while True:
                 try:
-                    if output.headers is None:  # naming none costs 0.3 us
-                        produce(output.topic, output.value, output.key, output.partition, delivered)
-                    else:
-                        produce(output.topic, output.value, output.key, output.partition, delivered, headers=output.headers)
+                    output.hand_to(produce, delivered)
                     break
                 except BufferError:
                     self._outstanding.set()

@@ -40,6 +40,8 @@ FETCH_S = 0.1
 FOLLOW_S = 0.5
 """How long a standby waits for company of a record, and a rebalance for the standby."""
 REQUEST_S = 10.0
+PROMISED_S = 5.0
+"""How long a changelog may end before what is kept of it here, before it counts as one that has lost records."""
 SAY_EVERY_S = 10.0
 SILENT_S = 120.0
 """A recovery that hears nothing for so long fails the worker."""
@@ -56,7 +58,7 @@ class Fetched(NamedTuple):
 
 
 class ChangelogReader:
-    """Reads changelog partitions from given offsets. Its methods block."""
+    """Reads changelog partitions from given offsets. Its methods block, and raise TailraceError for what does not pass."""
 
     def __init__(self, settings: Kafka, group: str) -> None:
         self._consumer = Consumer(
@@ -71,8 +73,11 @@ class ChangelogReader:
         )
 
     def ends(self, tp: TP) -> tuple[int, int]:
-        """The first and the next offset."""
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=REQUEST_S)
+        """The first and the next offset; what belongs to a transaction that has not ended does not count."""
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=REQUEST_S)
+        except KafkaException as failure:
+            raise _unreadable(failure.args[0]) from None
         return low, high
 
     def start(self, offsets: dict[TP, int]) -> None:
@@ -80,7 +85,7 @@ class ChangelogReader:
         self._consumer.assign([TopicPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()])
 
     def fetch(self, timeout_s: float = FETCH_S) -> dict[TP, Fetched]:
-        """What comes within the timeout. Raises KafkaException for what does not pass."""
+        """What comes within the timeout."""
         changes: dict[TP, dict[bytes, bytes | None]] = defaultdict(dict)
         counts: dict[TP, int] = defaultdict(int)
         offsets: dict[TP, int] = {}
@@ -97,11 +102,15 @@ class ChangelogReader:
                 offsets[tp] = message.offset() - 1  # markers of transactions included
                 ended.add(tp)
             elif not error.retriable():
-                raise KafkaException(error)
+                raise _unreadable(error)
         return {tp: Fetched(changes[tp], counts[tp], offset, tp in ended) for tp, offset in offsets.items()}
 
     def close(self) -> None:
         self._consumer.close()
+
+
+def _unreadable(error: KafkaError) -> TailraceError:
+    return TailraceError(f"cannot read the changelog of sessions: {error.str()}")
 
 
 class BatchRecovery(Recovery):  # type: ignore[misc, unused-ignore]
@@ -156,8 +165,6 @@ class BatchRecovery(Recovery):  # type: ignore[misc, unused-ignore]
             await table.open(tp.partition for tp in actives | standbys if tp.topic == changelog)
         try:
             await self._catch_up(actives)
-        except KafkaException as failure:
-            raise TailraceError(f"cannot read the changelog of sessions: {failure.args[0].str()}") from None
         finally:
             self.remaining = 0
         self._check_again()
@@ -211,11 +218,20 @@ class BatchRecovery(Recovery):  # type: ignore[misc, unused-ignore]
             partition = self._partition(tp)
             if partition is None:
                 continue
-            low, ends[tp] = await asyncio.to_thread(self._reader.ends, tp)
+            low, ends[tp] = await self._ends(tp, partition.offset)
             if partition.offset >= ends[tp]:
                 partition.clear()  # the topic has lost records that were here
             starts[tp] = max(partition.offset + 1, low)
         return starts, ends
+
+    async def _ends(self, tp: TP, kept: int) -> tuple[int, int]:
+        """As the reader's. A transaction of this worker that Kafka has promised to commit may take a moment until it counts."""
+        deadline = time.monotonic() + PROMISED_S
+        while True:
+            low, end = await asyncio.to_thread(self._reader.ends, tp)
+            if kept < end or time.monotonic() > deadline:
+                return low, end
+            await asyncio.sleep(FETCH_S)
 
     async def _follow(self, tps: set[TP]) -> None:
         """Keep standbys warm."""

@@ -21,9 +21,10 @@ from typing import NamedTuple
 from aiokafka import ConsumerRecord
 from faust.types import EventT
 
+from schemas.notes import LONGEST_DAY_MS
 from schemas.source import Source
 from streams.outbox import Output, by_topic
-from streams.state import LONGEST_DAY_MS, State, Writes
+from streams.state import State, Writes
 from streams.table import SessionTable
 from streams.transactions import PartitionWriter
 from streams.worker import Worker
@@ -71,7 +72,7 @@ class SessionAgent:
         if state is None:
             data = self._table.partition(message.partition)
             gap = self._source.session_gap_ms
-            reach = gap if self._source.views is None else max(gap, LONGEST_DAY_MS)
+            reach = gap if self._source.views is None else max(gap, LONGEST_DAY_MS)  # the views of a day are whole or forgotten
             state = State(data, gap, self._source.settings.session_days, reach_ms=reach)
             self._states[message.partition] = state
         return state

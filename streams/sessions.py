@@ -16,6 +16,9 @@ from typing import NamedTuple
 from schemas.notes import Note
 from streams.members import Member, Members
 
+PAGE_EVENTS = 2
+"""A page that is not decoded takes as much memory as so many events, its stored form aside."""
+
 
 class Session(NamedTuple):
     start: int
@@ -72,8 +75,8 @@ class Client:
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._counts: list[int] = []
-        self._givers: list[Member | None] = []
-        """Of each session, the event that gives it its fields."""
+        self._givers: list[tuple[Member, bytes] | None] = []
+        """Of each session, the event that gives it its fields, and these."""
         self._views: dict[bytes, _View] = {}
         self._sent: set[Member] = set()
         self._touched: set[int] = set()
@@ -109,14 +112,12 @@ class Client:
     def settle(self) -> Changes:
         """End the batch, and say what it has changed."""
         stretches = self._stretches()
-        patches = [
-            Patch(event, time, *self.session_of(time))
-            for start, end in stretches
-            for time, event in self._members.between(start, end)
-            if (time, event) not in self._sent
-        ]
-        for start, end in stretches:
-            self._watched.update(key for key, view in self._views.items() if start <= view.first[0] <= end)
+        patches: list[Patch] = []
+        for start, end in stretches:  # sessions only grow, so all of a stretch is one session's
+            now, fields = self.session_of(start)
+            found = self._members.between(start, end)
+            patches += [Patch(event, time, now, fields) for time, event in found if (time, event) not in self._sent]
+        self._watched.update(self._views_within(stretches))
         sessions = [self._session(bisect_left(self._starts, start)) for start in sorted(self._touched)]
         gone = sorted({start for start, _ in self._moved})
         views = [self._view(key) for key in sorted(self._watched)]
@@ -129,6 +130,14 @@ class Client:
             return []
         changed = [(start, end) for start, (end, fields) in self._before.items() if self.session_of(start) != (start, fields)]
         return list(_union([*self._moved, *changed]))
+
+    def _views_within(self, stretches: list[tuple[int, int]]) -> list[bytes]:
+        """The views whose first event is in one of these stretches, which are in order."""
+        if not stretches:
+            return []
+        ends = [end for _, end in stretches]
+        places = ((key, view.first[0], bisect_left(ends, view.first[0])) for key, view in self._views.items())
+        return [key for key, time, at in places if at < len(ends) and stretches[at][0] <= time]
 
     def _begin(self) -> None:
         self._sent, self._touched, self._moved, self._before, self._watched = set(), set(), [], {}, set()
@@ -183,9 +192,9 @@ class Client:
             self._watched.add(key)
             return
         giver = self._givers[at]
-        if giver is None or member < giver:
+        if giver is None or member < giver[0]:
             self._before.setdefault(self._starts[at], (self._ends[at], self._fields(at)))
-            self._givers[at] = member
+            self._givers[at] = member, note.text
 
     # -- what is over
 
@@ -223,14 +232,19 @@ class Client:
         return iter(self._members)
 
     def __len__(self) -> int:
-        return len(self._members)
+        return sum(self._counts)
+
+    @property
+    def held(self) -> int:
+        """What is kept of it in memory between batches, in events."""
+        return PAGE_EVENTS * self._members.pages if self._members.large else len(self)
 
     def _session(self, at: int) -> Session:
         return Session(self._starts[at], self._ends[at], self._counts[at], self._fields(at))
 
     def _fields(self, at: int) -> bytes | None:
         giver = self._givers[at]
-        return None if giver is None else self._members.notes[giver].text
+        return None if giver is None else giver[1]
 
     def _view(self, key: bytes) -> View:
         view = self._views[key]
@@ -239,20 +253,19 @@ class Client:
 
     def _scan(self) -> None:
         """The sessions and views of all members."""
-        notes = self._members.notes
         starts, ends, counts, gap = self._starts, self._ends, self._counts, self._gap
-        for member in self._members:
-            time = member[0]
-            if ends and time - ends[-1] <= gap:
-                ends[-1] = time
-                counts[-1] += 1
-            else:
-                starts.append(time)
-                ends.append(time)
-                counts.append(1)
-                self._givers.append(None)
-            if member in notes:
-                self._take(notes[member], member, len(starts) - 1)
+        for times, notes in self._members.scan():
+            for time in times:
+                if ends and time - ends[-1] <= gap:
+                    ends[-1] = time
+                    counts[-1] += 1
+                else:
+                    starts.append(time)
+                    ends.append(time)
+                    counts.append(1)
+                    self._givers.append(None)
+            for member, note in notes.items():
+                self._take(note, member, bisect_right(starts, member[0]) - 1)
         self._begin()
 
 
@@ -267,15 +280,22 @@ class _View:
 
     def add(self, member: Member, beside: bytes, amount: int) -> None:
         self.amount += amount
-        self.first = min(self.first, member)
-        self.parts[beside] = min(self.parts.get(beside, member), member)
+        if member < self.first:
+            self.first = member
+        known = self.parts.get(beside)
+        if known is None or member < known:
+            self.parts[beside] = member
 
 
 def _union(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The same stretches of time (bounds included), none of them overlapping another."""
-    ordered = sorted(ranges)
-    while ordered:
-        start, end = ordered.pop(0)
-        while ordered and ordered[0][0] <= end:
-            end = max(end, ordered.pop(0)[1])
+    """The same stretches of time (bounds included) in order, none of them overlapping another."""
+    start = end = None
+    for first, last in sorted(ranges):
+        if end is not None and first <= end:
+            end = max(end, last)
+            continue
+        if start is not None and end is not None:
+            yield start, end
+        start, end = first, last
+    if start is not None and end is not None:
         yield start, end

@@ -11,8 +11,6 @@ from streams.members import first_time
 from streams.sessions import Client
 from streams.store import HORIZON, Partition, page_key
 
-LONGEST_DAY_MS = 25 * 3_600_000
-"""Of local time, in autumn: the views of a day are whole or forgotten."""
 OPEN_MEMBERS = 500_000
 """Events of clients that are kept decoded, some 150 bytes each; the clients of the batch at hand come on top."""
 CLIENT_MEMBERS = 15
@@ -86,7 +84,7 @@ class State:
     def _note(self, client: str) -> None:
         """Look at a client again when its oldest session can be over."""
         found = self._open[client]
-        size = CLIENT_MEMBERS + len(found)
+        size = CLIENT_MEMBERS + found.held
         self._open_members += size - self._sizes.get(client, 0)
         self._sizes[client] = size
         if found.first_end is not None:

@@ -115,7 +115,7 @@ def make_table(app: faust.App, settings: config.Settings, admin: AdminClient, so
     Raises ConfigError where the changelog does not match the partitions of the events any more, TailraceError where it cannot be made.
     """
     events = kafka.topic(settings.kafka, source_name, "events")
-    partitions = len(admin.list_topics(events, timeout=10).topics[events].partitions)
+    partitions = len(describe(admin, events).partitions)
     table: SessionTable = app.Table(f"{source_name}-sessions", partitions=partitions, schema=_SCHEMA, key_type=bytes, value_type=bytes)
     _ensure_changelog(admin, settings.kafka, table, events)
     if settings.stream.store == "rocksdb":
@@ -132,8 +132,7 @@ def make_table(app: faust.App, settings: config.Settings, admin: AdminClient, so
 def _ensure_changelog(admin: AdminClient, settings: config.Kafka, table: SessionTable, events_topic: str) -> None:
     """Create the table's changelog topic, compacted."""
     name, wanted = table.changelog_topic_name, table.partitions
-    found = admin.list_topics(timeout=10).topics.get(name)
-    if found is None:
+    if name not in admin.list_topics(timeout=10).topics:
         topic = NewTopic(
             name,
             num_partitions=wanted,
@@ -151,21 +150,34 @@ def _ensure_changelog(admin: AdminClient, settings: config.Kafka, table: Session
                 raise Refused(in_words(settings, [f"Read, Write and Create on topic {name}"])) from None
             if failure.args[0].name() != "TOPIC_ALREADY_EXISTS":
                 raise TailraceError(f"cannot create topic {name}: {failure.args[0].str()}") from None
-    elif len(found.partitions) != wanted:
+    there = len(describe(admin, name).partitions)
+    if there != wanted:
         raise ConfigError(
-            f"topic {name} has {len(found.partitions)} partitions and {events_topic} has {wanted}: sessions are kept per partition, "
+            f"topic {name} has {there} partitions and {events_topic} has {wanted}: sessions are kept per partition, "
             f"so delete {name}, reset the consumer group {table.app.conf.id} to the start, and let the sessions be computed anew"
         )
 
 
 def topic_id(admin: AdminClient, name: str) -> str:
-    """Another one for each topic, even of the same name. A topic that is new is not known to every broker for a moment."""
+    """Another one for each topic, even of the same name."""
+    return str(describe(admin, name).topic_id)
+
+
+def describe(admin: AdminClient, name: str) -> Any:
+    """A topic with its partitions, a confluent_kafka TopicDescription. One that is new is not known to every broker for a moment.
+
+    Raises TailraceError where it is not known for longer.
+    """
     deadline = time.monotonic() + KNOWN_S
     while True:
         described: Mapping[str, Any] = admin.describe_topics(TopicCollection([name]), request_timeout=KNOWN_S)
         try:
-            return str(described[name].result(timeout=KNOWN_S).topic_id)
+            found = described[name].result(timeout=KNOWN_S)
+            missing = None if found.partitions else "it has no partitions yet"
         except KafkaException as failure:
-            if time.monotonic() > deadline:
-                raise TailraceError(f"Kafka does not describe topic {name}: {failure.args[0].str()}") from None
+            missing = failure.args[0].str()
+        if missing is None:
+            return found
+        if time.monotonic() > deadline:
+            raise TailraceError(f"Kafka does not describe topic {name}: {missing}")
         time.sleep(0.1)

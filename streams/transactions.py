@@ -79,7 +79,7 @@ class PartitionWriter:
             for output in outputs:
                 while True:
                     try:
-                        producer.produce(output.topic, output.value, output.key, output.partition, self._delivered, headers=output.headers)
+                        output.hand_to(producer.produce, self._delivered)
                         break
                     except BufferError:
                         self._check_abandoned()

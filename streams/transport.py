@@ -67,6 +67,15 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc, unused
         # Nothing is awaited between aiokafka's hand-over and this line, so no rebalance can come between them.
         return self.app.consumer_generation_id, fetched
 
+    def left_group(self) -> BaseException | None:
+        """What ended the consumer's part in its group. aiokafka tells it to those who call `getmany`, which Faust does not."""
+        coordinator = None if self._consumer is None else self._consumer._coordinator
+        if coordinator is None:
+            return None
+        task: asyncio.Task[None] = coordinator._coordination_task
+        failed = task.exception() if task.done() and not task.cancelled() else None
+        return cast(BaseException | None, failed or coordinator._pending_exception)
+
 
 class Consumer(stock.Consumer):  # type: ignore[misc, unused-ignore]
     """Delivers batches, and commits what is finished."""
@@ -79,6 +88,10 @@ class Consumer(stock.Consumer):  # type: ignore[misc, unused-ignore]
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, thread_loop=uvloop.new_event_loop(), beacon=self.beacon)
+
+    def left_group(self) -> BaseException | None:
+        """What made the worker leave its group for good, if anything did. May be asked from any thread."""
+        return None if self._thread is None else self._thread.left_group()
 
     # -- reading
 

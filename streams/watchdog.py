@@ -32,7 +32,7 @@ class Watchdog(threading.Thread):
     """Watches the partitions that are assigned to an app."""
 
     def __init__(self, settings: Kafka, app: faust.App, fail: Callable[[TailraceError], object]) -> None:
-        """`fail` is told, in this thread, when Kafka does not let the worker read any more: Faust itself would wait for ever."""
+        """`fail` is told, in this thread, when the worker cannot read any more: Faust itself would wait for ever."""
         super().__init__(name="watchdog", daemon=True)
         # Of the same group, which it never joins: an AdminClient that is given up while Kafka is away can hang (librdkafka 2.16).
         group: str = app.conf.id
@@ -50,6 +50,8 @@ class Watchdog(threading.Thread):
 
     def run(self) -> None:
         while not self._end.wait(LOOK_EVERY_S):
+            if cause := self._app.consumer.left_group():
+                self._fail(TailraceError(f"the worker is not in its consumer group any more, or cannot join it: {cause}"))
             try:
                 stuck = self.look()
             except KafkaException as failure:

@@ -7,6 +7,7 @@ next message, or go on doing nothing.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -28,6 +29,9 @@ from tailrace.settings import Settings
 
 log = logging.getLogger("tailrace.stream")
 
+COLLECT_EVERY = 50_000
+"""Objects made between two searches for garbage in cycles. The usual 700 are those of some hundred records, and so many searches through
+what is in flight and in the state, where no such garbage arises, take a fifth of the time that sessions take."""
 STOP_S = 18.0
 """For a stop in good order; beyond it the process ends as if killed, which loses nothing."""
 
@@ -144,6 +148,8 @@ def run(settings: Settings, build: Callable[[], Worker]) -> None:
         log.info("%s has stopped", worker.app.conf.id)
 
     _quieten()
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(COLLECT_EVERY)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
 

@@ -4,7 +4,8 @@ import importlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,9 +15,10 @@ import msgspec
 
 from schemas.source import Source, SourceSettings
 from tailrace.errors import ConfigError
+from tailrace.monitor import host_and_port
 from tailrace.options import form, pass_settings
 from tailrace.settings import HIDDEN, SECRETS, Settings, find_file, hash_key, origins, seconds, secret
-from tailrace.sources import load_source, watch_actions
+from tailrace.sources import check_indices, load_source, watch_actions
 
 _LISTS = ("own_networks", "robot_networks", "machine_user_agents", "robot_user_agents", "admin_subjects")
 _DATABASES = ("geoip_city", "geoip_asn")
@@ -77,23 +79,34 @@ def find(settings: Settings) -> Iterator[Finding]:
         (settings.elasticsearch.password, settings.elasticsearch.password_file, "elasticsearch.password"),
         (settings.elasticsearch.api_key, settings.elasticsearch.api_key_file, "elasticsearch.api_key"),
     ):
-        try:
-            secret(value, file, key)
-        except ConfigError as error:
-            yield Finding("error", error.message)
+        yield from _refusal(secret, value, file, key)
     yield from _unreadable(settings.kafka.ssl_ca_location, "kafka.ssl_ca_location")
     yield from _unreadable(settings.elasticsearch.ca_certs, "elasticsearch.ca_certs")
     for name, block in settings.sources.items():
         yield from _unreadable(block.solr_password_file, f"sources.{name}.solr_password_file")
     yield from _state(Path(settings.state_dir))
-    try:
-        seconds(settings.ship.seal_after, "ship.seal_after")
-        seconds(settings.ship.close_inactive, "ship.close_inactive")
-    except ConfigError as error:
-        yield Finding("error", error.message)
+    yield from _refusal(seconds, settings.ship.seal_after, "ship.seal_after")
+    yield from _refusal(seconds, settings.ship.close_inactive, "ship.close_inactive")
+    for key, monitor in (("ship", settings.ship.monitor), ("stream", settings.stream.monitor), ("sink", settings.sink.monitor)):
+        yield from _refusal(host_and_port, f"{key}.monitor", monitor or "unused:0")
     yield from _privacy(settings)
     for name, block in settings.sources.items():
         yield from _source(settings, name, block)
+    yield from _refusal(check_indices, _usable(settings))
+
+
+def _refusal(look: Callable[..., object], *asked: object) -> Iterator[Finding]:
+    try:
+        look(*asked)
+    except ConfigError as error:
+        yield Finding("error", error.message)
+
+
+def _usable(settings: Settings) -> Iterator[Source]:
+    """The sources whose blocks are right."""
+    for name in settings.sources:
+        with suppress(ConfigError):
+            yield load_source(settings, name)
 
 
 def _privacy(settings: Settings) -> Iterator[Finding]:
@@ -102,10 +115,7 @@ def _privacy(settings: Settings) -> Iterator[Finding]:
         key = hash_key(settings)
     except ConfigError as error:
         yield Finding("error", error.message)
-    try:
-        seconds(retention or "1d", "kafka.raw_retention")
-    except ConfigError as error:
-        yield Finding("error", error.message)
+    yield from _refusal(seconds, retention or "1d", "kafka.raw_retention")
     hiding = [name for name, block in settings.sources.items() if block.pseudonymize]
     for name in hiding if not key else ():
         yield Finding("error", f"sources.{name}.pseudonymize: no key for `tailrace stream`: set TAILRACE_HASH_KEY or hash_key_file")
@@ -131,10 +141,7 @@ def _source(settings: Settings, name: str, block: SourceSettings) -> Iterator[Fi
     except ConfigError as error:
         yield Finding("error", error.message)
         return
-    try:
-        watch_actions(source)
-    except ConfigError as error:
-        yield Finding("error", error.message)
+    yield from _refusal(watch_actions, source)
     for key in _FILES:
         yield from _file(source, key)
 
@@ -163,10 +170,7 @@ def _file(source: Source, key: str) -> Iterator[Finding]:
     except ModuleNotFoundError:  # the packages of streams are not installed on a producer's host
         return
     alone = msgspec.structs.replace(source.settings, pseudonymize=False, **{other: None for other in _FILES if other != key})
-    try:
-        enrich.Enricher(replace(source, settings=alone))
-    except ConfigError as error:
-        yield Finding("error", error.message)
+    yield from _refusal(enrich.Enricher, replace(source, settings=alone))
 
 
 def _unreadable(path: str | None, key: str) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import click
@@ -25,7 +25,8 @@ ADVICE = {
     "ship": "the file holds it, Kafka never did: shorten the record or raise the broker's limit, then `tailrace rewind FILE --to OFFSET`",
     "parse": "`tailrace dead retry` sends the raw record through parse again",
     "sessionize": "`tailrace dead retry` sends the record to sessionize again",
-    "sink": "`tailrace dead retry` sends the enriched record to the sink again",
+    "sink": "`tailrace dead retry` sends an event through sessionize to the sink again; for a patch or a document of a session or view "
+    "`tailrace sessions repair` writes what is right now",
 }
 
 
@@ -39,7 +40,11 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
         own["since"], own["until"] = _utc(own["since"]), _utc(own["until"])
         kafka.connect(settings.kafka, wait_s)
         settings = generations.resolve(settings, generation)
-        return command(settings, read(settings, options.chosen(settings, source_names), Filter(**own)), **asked)
+        wanted = read(settings, options.chosen(settings, source_names), Filter(**own))
+        for beginning in own["ids"]:
+            if not any(letter.id.startswith(beginning) for letter in wanted):
+                click.echo(f"no letter's id begins with {beginning}; --all looks at those that were retried or dropped, too", err=True)
+        return command(settings, wanted, **asked)
 
     wrapper.__name__, wrapper.__doc__ = command.__name__, command.__doc__
     wrapper.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
@@ -123,9 +128,10 @@ def retry_letters(settings: Settings, wanted: list[Letter]) -> None:
     """Send letters through the stage that failed, after what made them fail is mended.
 
     The same events under the same ids result, so that retrying twice changes nothing. What fails again is a dead letter again.
-    What the producer could not ship cannot be retried from here, and is told with what to do.
+    What the producer could not ship cannot be retried from here, and what the sink could not patch would undo what came after it:
+    both are told with what to do.
     """
-    made = retry.plan(settings.kafka, wanted)
+    made = retry.plan(settings, wanted)
     sent = len(made.again) + len(made.from_letters)
     with click.progressbar(length=sent, label="sending again", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
         retry.send(settings.kafka, made, lambda: bar.update(1))
@@ -134,11 +140,23 @@ def retry_letters(settings: Settings, wanted: list[Letter]) -> None:
         click.echo(f"{len(made.from_letters):,} of them from the letter itself, since the raw topic no longer holds the record")
     if made.never_held:
         click.echo(f"{len(made.never_held):,} not: {ADVICE['ship']}")
+    if made.outdated:
+        click.echo(
+            f"{len(made.outdated):,} not, since newer patches and documents of sessions and views may stand: {_repair(made.outdated)}"
+        )
     if made.lost:
         raise TailraceError(
             f"{len(made.lost):,} cannot be sent again, since Kafka has deleted the record; `tailrace replay start` makes them anew "
             "from the raw topic, `tailrace rewind` ships their file again"
         )
+
+
+def _repair(outdated: list[tuple[Letter, int]]) -> str:
+    """What to do about patches and summaries. A day more on either side: that of a view is a local one."""
+    days = [datetime.fromtimestamp(time_ms / 1000, UTC) for _, time_ms in outdated]
+    first, last = min(days) - timedelta(days=1), max(days) + timedelta(days=2)
+    sources = "".join(f" --source {name}" for name in sorted({letter.source for letter, _ in outdated}))
+    return f"`tailrace sessions repair{sources} --from {first:%Y-%m-%d} --to {last:%Y-%m-%d}` writes what is right now, then `drop` them"
 
 
 @dead.command(short_help="Give letters up.")

@@ -13,8 +13,8 @@ from tailrace.errors import Refused, TailraceError, Unreachable
 from tailrace.kafka import Kind
 from tailrace.settings import Kafka
 
-Role = Literal["ship", "parse", "sessionize", "sink", "audit"]
-Operation = Literal["Read", "Write", "Create", "Describe"]
+Role = Literal["ship", "parse", "sessionize", "sink", "audit", "operator"]
+Operation = Literal["Read", "Write", "Create", "Describe", "Delete"]
 
 TOPICS: dict[Role, dict[Kind, Operation]] = {
     "ship": {"raw": "Write", "files": "Write", "dead": "Write"},
@@ -23,7 +23,10 @@ TOPICS: dict[Role, dict[Kind, Operation]] = {
     "sink": {"enriched": "Read", "dead": "Write"},
     "audit": dict.fromkeys(names.KINDS, "Read"),
 }
-"""What is done with a source's topics. Both include Describe. `ship` stands for `harvest` too."""
+"""What services and the audit do with a source's topics. Both include Describe. `ship` stands for `harvest` too."""
+
+OF_GENERATIONS: frozenset[Kind] = frozenset({"events", "enriched", "sessions", "dead"})
+"""Topics whose names go on with a dot and a later generation's name, so rights on them are given by prefix."""
 
 OF_GROUPS: tuple[Role, ...] = ("parse", "sessionize", "sink")
 """Roles that read as members of a consumer group, whose name begins with `tailrace.kafka.group`."""
@@ -48,26 +51,53 @@ class Grant(NamedTuple):
 
 
 def grants(kafka: Kafka, role: Role, sources: Iterable[str]) -> Iterator[Grant]:
-    """All that a role needs. With Create it makes its topics where they are missing; leave that out where somebody else makes them."""
+    """All that a role needs, in whatever generation: `kafka` has the first one's names.
+
+    With Create a role makes its topics where they are missing; leave that out where somebody else makes them.
+    """
     sources = list(sources)
+    if role == "operator":
+        yield from _of_operator(kafka, sources)
+        return
     for operation in dict.fromkeys(TOPICS[role].values()):
-        found = tuple(_topic(kafka, role, source, kind) for source in sources for kind, its in TOPICS[role].items() if its == operation)
-        yield Grant((operation,) if role == "audit" else (operation, "Create"), "topic", found)
-    if role != "ship":  # which generation is current; without the right it would seem to be the first
+        for prefixed in (False, True):
+            kinds = [kind for kind, its in TOPICS[role].items() if its == operation and prefixed == _has_generations(role, kind)]
+            if kinds:
+                found = tuple(names.topic(kafka, source, kind) for source in sources for kind in kinds)
+                yield Grant((operation,) if role == "audit" else (operation, "Create"), "topic", found, prefixed)
+    if role != "ship":  # which generation is current
         yield Grant(("Read",), "topic", (generations.topic_name(kafka),))
     if role in OF_GROUPS:
         yield Grant(("Read",), "group", (names.group(kafka, role),), prefixed=True)
         yield Grant(("Describe",), "group", (names.group(kafka, "audit"),))  # readers of a topic's whole name it
     if role == "sessionize":  # its state: topics and transactions are named after the group
-        yield Grant(("Read", "Write", "Create"), "topic", (f"{names.group(kafka, role)}-",), prefixed=True)
-        yield Grant(("Write",), "transactional-id", (f"{names.group(kafka, role)}-",), prefixed=True)
+        yield Grant(("Read", "Write", "Create"), "topic", (names.group(kafka, role),), prefixed=True)
+        yield Grant(("Write",), "transactional-id", (names.group(kafka, role),), prefixed=True)
     if role == "audit":
         yield Grant(("Describe",), "group", tuple(names.group(kafka, reader) for reader in (*OF_GROUPS, role)), prefixed=True)
 
 
+def _of_operator(kafka: Kafka, sources: Iterable[str]) -> Iterator[Grant]:
+    """For `tailrace replay` and the workers that it starts, `dead` and `sessions`."""
+    sessionize = names.group(kafka, "sessionize")
+    yield Grant(
+        ("Read", "Write", "Create", "Delete"), "topic", (*(f"{kafka.topic_prefix}{source}." for source in sources), sessionize), True
+    )
+    yield Grant(("Read", "Write", "Create"), "topic", (generations.topic_name(kafka),))
+    yield Grant(("Write",), "transactional-id", (sessionize,), prefixed=True)
+    yield Grant(("Read", "Delete"), "group", tuple(names.group(kafka, worker) for worker in OF_GROUPS), prefixed=True)
+    yield Grant(("Describe",), "group", tuple(names.group(kafka, reader) for reader in ("audit", "progress", "retry")), prefixed=True)
+
+
+def _has_generations(role: Role, kind: Kind) -> bool:
+    return role != "ship" and kind in OF_GENERATIONS
+
+
 def _topic(kafka: Kafka, role: Role, source: str, kind: Kind) -> str:
     """A topic of the role's generation; those of dead letters differ by stage."""
-    return names.dead_topic(kafka, source, role) if kind == "dead" and role != "audit" else names.topic(kafka, source, kind)
+    if kind != "dead" or role == "audit" or role == "operator":
+        return names.topic(kafka, source, kind)
+    return names.dead_topic(kafka, source, role)
 
 
 def command(grant: Grant, user: str, bootstrap_servers: str) -> str:
@@ -85,7 +115,11 @@ def require(admin: AdminClient, kafka: Kafka, role: Role, sources: Iterable[str]
 
     Raises Refused naming every right that is missing, Unreachable where the broker does not say. One that knows no rights allows all.
     """
-    needed = {_topic(kafka, role, source, kind): (kind, operation) for source in sources for kind, operation in TOPICS[role].items()}
+    needed: dict[str, tuple[Kind | None, Operation]] = {
+        _topic(kafka, role, source, kind): (kind, operation) for source in sources for kind, operation in TOPICS[role].items()
+    }
+    if role != "ship":  # a topic that may not be read looks like one that is not there, and the first generation would seem current
+        needed[generations.topic_name(kafka)] = (None, "Read")
     lacking: dict[str, list[str]] = {}
     missing: dict[str, Kind] = {}
     for name, future in admin.describe_topics(
@@ -97,7 +131,8 @@ def require(admin: AdminClient, kafka: Kafka, role: Role, sources: Iterable[str]
         except KafkaException as failure:
             code = failure.args[0].code()
             if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                missing[name] = kind
+                if kind is not None:
+                    missing[name] = kind
                 continue
             if code != KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise Unreachable(f"Kafka at {kafka.bootstrap_servers} does not describe {name}: {failure.args[0].str()}") from None

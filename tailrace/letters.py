@@ -56,7 +56,8 @@ class Letters:
     """
 
     def __init__(self, stages: Collection[str], *, payloads: bool = True) -> None:
-        """`stages`: those whose letters count; on the first generation's topic stand the producers' letters of all generations."""
+        """`stages`: those whose letters count; on the first generation's topic stand the producers' letters of all generations.
+        `payloads`: whether to keep these, and the messages."""
         self._stages = stages
         self._payloads = payloads
         self.by_id: dict[str, Letter] = {}
@@ -74,7 +75,7 @@ class Letters:
         failed = letter.topic, letter.partition, letter.offset
         known = self.by_id.get(letter.id)
         if known is None:
-            kept = letter if self._payloads else letter._replace(payload=b"")
+            kept = letter if self._payloads else letter._replace(payload=b"", message="")
             known = Letter(letter.id, source, kept, message.topic(), message.partition(), message.timestamp()[1])
             self.by_id[letter.id] = known
         elif known.state == "retried" and failed not in known.failed:

@@ -24,6 +24,14 @@ class Answers(NamedTuple):
     health: Callable[[], Health]
 
 
+def host_and_port(key: str, address: str) -> tuple[str, int]:
+    """Of `127.0.0.1:9464`. Raises ConfigError, naming the setting, for what is no address."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 0xFFFF:
+        raise ConfigError(f'{key} = "{address}" is no address: write host:port, as in "127.0.0.1:9464"')
+    return host, int(port)
+
+
 class Monitor(ThreadingHTTPServer):
     """Answers in threads of its own, from its making until `stop`."""
 
@@ -33,12 +41,9 @@ class Monitor(ThreadingHTTPServer):
         """`key`: the setting that says `address`, which is `host:port`.
 
         Raises ConfigError for one that is none, TailraceError where it cannot be used."""
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 0xFFFF:
-            raise ConfigError(f'{key} = "{address}" is no address: write host:port, as in "127.0.0.1:9464"')
         self.answers = answers
         try:
-            super().__init__((host, int(port)), _Handler)
+            super().__init__(host_and_port(key, address), _Handler)
         except OSError as error:
             raise TailraceError(f"cannot answer at {key} = {address}: {error.strerror}; choose another port, or leave it out") from None
         self._thread = threading.Thread(target=self.serve_forever, name="monitor", daemon=True)

@@ -9,14 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from elasticsearch import ApiError, TransportError
 
 from tailrace import kafka, search
-from tailrace.dead import from_record, handled
 from tailrace.errors import Unreachable
+from tailrace.letters import Letters
 from tailrace.settings import Settings
 
 STAGES: dict[str, kafka.Kind] = {"parse": "raw", "sessionize": "events", "sink": "enriched"}
@@ -88,17 +88,20 @@ class Monitor:
         self._groups = {name: self._consumer(name) for name in STAGES}
         self._search = search.client(settings.elasticsearch, request_timeout=REQUEST_S)
         self._indices = ",".join(index_pattern(settings, name) for name in self._sources)
-        self._dead_topics = {
-            topic: (source, stages) for source in self._sources for topic, stages in kafka.dead_topics(self._kafka, source).items()
+        self._letters = {
+            topic: (source, Letters(stages, payloads=False))
+            for source in self._sources
+            for topic, stages in kafka.dead_topics(self._kafka, source).items()
         }
-        self._letters = self._consumer("progress")
-        self._letters_assigned = False
-        self._waiting: dict[str, tuple[str, str, str]] = {}
-        """Of each dead letter, by id, what it counts as: they are few, or something is very wrong."""
+        """By topic, with its source: they are few, or something is very wrong."""
+        self._letters_read = 0
+        """Letters and verdicts."""
         self._dead: Counter[tuple[str, str, str]] = Counter()
+        self._reader = self._consumer("progress")
+        self._reader_assigned = False
 
     def close(self) -> None:
-        for consumer in (*self._groups.values(), self._letters):
+        for consumer in (*self._groups.values(), self._reader):
             consumer.close()
         self._search.close()
 
@@ -130,7 +133,7 @@ class Monitor:
         topics = self._groups["parse"].list_topics(timeout=REQUEST_S).topics
         if (
             any(topic not in topics for kind in ("raw", "events", "enriched") for topic in self._topics(kind))
-            or self._dead_topics.keys() - topics
+            or self._letters.keys() - topics
         ):
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))  # made a moment ago, and this broker does not know yet
         read = {
@@ -140,7 +143,7 @@ class Monitor:
         # Commits before ends, and stage after stage: a stage that had caught up then has nothing more to hand on now.
         committed = {name: self._committed(name, partitions) for name, partitions in read.items()}
         stages = tuple(self._stage(name, partitions, committed[name]) for name, partitions in read.items())
-        self._read_letters([TopicPartition(topic, number, 0) for topic in self._dead_topics for number in topics[topic].partitions])
+        self._read_letters([TopicPartition(topic, number, 0) for topic in self._letters for number in topics[topic].partitions])
         return Progress(began, stages, self._documents(), self._dead.copy())
 
     def refresh(self) -> None:
@@ -174,26 +177,20 @@ class Monitor:
 
     def _read_letters(self, partitions: list[TopicPartition]) -> None:
         """Count what the dead letter topics hold more than at the last look; one that was written twice counts once."""
-        if not self._letters_assigned:
-            self._letters.assign(partitions)
-            self._letters_assigned = True
+        if not self._reader_assigned:
+            self._reader.assign(partitions)
+            self._reader_assigned = True
         deadline = time.monotonic() + DEAD_LETTERS_S
-        while time.monotonic() < deadline and (messages := self._letters.consume(1000, timeout=0.05)):
+        before = self._letters_read
+        while time.monotonic() < deadline and (messages := self._reader.consume(1000, timeout=0.05)):
             for message in messages:
                 if message.error() is None:
-                    self._count(message)
-
-    def _count(self, message: Any) -> None:
-        verdict = handled(message.headers())
-        if verdict is not None:
-            if kind := self._waiting.pop(verdict.letter, None):
-                self._dead[kind] -= 1
-            return
-        letter = from_record(message.key(), message.value(), message.headers())
-        source, stages = self._dead_topics[message.topic()]
-        if letter.id not in self._waiting and (not letter.stage or letter.stage in stages):
-            self._waiting[letter.id] = kind = source, letter.stage, letter.reason
-            self._dead[kind] += 1
+                    source, letters = self._letters[message.topic()]
+                    letters.take(source, message)
+                    self._letters_read += 1
+        if self._letters_read > before:
+            waiting = (letter for _, letters in self._letters.values() for letter in letters if letter.state == "waiting")
+            self._dead = Counter((letter.source, letter.letter.stage, letter.letter.reason) for letter in waiting)
 
 
 class Watch(threading.Thread):

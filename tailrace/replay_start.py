@@ -3,17 +3,19 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Literal
 
 import click
+import msgspec
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tailrace import generations, kafka, options, search
 from tailrace.catch_up import CatchUp
 from tailrace.display import Display, Rates, rows
-from tailrace.errors import Incomplete
+from tailrace.errors import Incomplete, TailraceError
 from tailrace.generations import NAME, Generation, Generations
 from tailrace.progress import Monitor, Watch
 from tailrace.run import worker_commands
@@ -24,6 +26,9 @@ PLAIN_EVERY_S = 10.0
 """In a pipe."""
 LOOK_EVERY_S = 1.0
 ANSWER_S = 20.0
+
+WHAT_IS_LEFT = "the oldest record that Kafka has kept"
+"""Since when a generation goes back that was to hold everything, where retention has deleted older records."""
 
 Origin = Literal["raw", "enriched"]
 Offset = tuple[str, int, int]
@@ -98,7 +103,15 @@ def start(
     admin = kafka.connect(settings.kafka, wait_s)
     search.connect(settings.elasticsearch, wait_s).close()
     known = generations.read(settings.kafka)
-    generation = known.by_name.get(name) or _make(admin, settings, known, name, of, since and since.replace(tzinfo=UTC), offsets)
+    since = since and since.replace(tzinfo=UTC)
+    generation = known.by_name.get(name)
+    if generation is None:
+        generation = _make(admin, settings, known, name, of, since, offsets)
+    elif of != generation.of == "raw" or _told(since, offsets) not in ("start", generation.since):
+        raise TailraceError(
+            f"generation {name} is there, made of {generation.of} from {generation.since} on: go on without --of, --since and --offset, "
+            "or take another name"
+        )
     own, names = generations.settings_of(settings, generation), list(settings.sources)
     with (
         Display(f"generation {name} of {generation.of}", PLAIN_EVERY_S) as display,
@@ -117,47 +130,71 @@ def _make(
     admin: AdminClient, settings: Settings, known: Generations, name: str, of: Origin, since: datetime | None, offsets: Sequence[Offset]
 ) -> Generation:
     """A new generation: its topics, where its groups start, and last its entry, so that one half made is made again."""
-    told = since.isoformat() if since else " ".join("{}:{}:{}".format(*offset) for offset in offsets) or "start"
     streams = name if of == "raw" else known.named(None).streams
-    generation = Generation(name=name, of=of, streams=streams, since=told)
+    generation = Generation(name=name, of=of, streams=streams, since=_told(since, offsets))
     own = generations.settings_of(settings, generation)
+    _check_offsets(admin, own, of, offsets)
     generations.ensure_topic(admin, settings.kafka)
     kafka.ensure_topics(admin, own.kafka, settings.sources)
-    commit_start(own, generation, list(settings.sources), since, offsets)
+    whole = commit_start(own, generation, list(settings.sources), since, offsets)
+    if generation.since == "start" and not whole:
+        generation = msgspec.structs.replace(generation, since=WHAT_IS_LEFT)
     generations.remember(settings.kafka, generation)
     return generation
 
 
+def _told(since: datetime | None, offsets: Sequence[Offset]) -> str:
+    return since.isoformat() if since else " ".join("{}:{}:{}".format(*offset) for offset in offsets) or "start"
+
+
+def _check_offsets(admin: AdminClient, settings: Settings, of: Origin, offsets: Sequence[Offset]) -> None:
+    """Before anything is made. Raises click.BadParameter for a source or partition that is not there."""
+    topics = admin.list_topics(timeout=ANSWER_S).topics
+    for source, number, _ in offsets:
+        if source not in settings.sources:
+            raise click.BadParameter(f"{source} is no source; there are {', '.join(settings.sources)}", param_hint="--offset")
+        topic = kafka.topic(settings.kafka, source, of)
+        if topic not in topics or number not in topics[topic].partitions:
+            raise click.BadParameter(f"there is no partition {number} of {topic}", param_hint="--offset")
+
+
 def commit_start(
     settings: Settings, generation: Generation, sources: Sequence[str], since: datetime | None, offsets: Sequence[Offset]
-) -> None:
-    """Commit where the generation's first group is to start, where that is not the beginning. Raises click.BadParameter."""
-    if since is None and not offsets:
-        return
-    kind: kafka.Kind = generation.of
+) -> bool:
+    """Commit where the generation's first group is to start, in every partition, since one half made may have committed other offsets.
+
+    False where Kafka has deleted records, so that its topics do not go back to the beginning.
+    """
     group = kafka.group(settings.kafka, generation.roles[0])
+    names = {source: kafka.topic(settings.kafka, source, generation.of) for source in sources}
     consumer = Consumer(kafka.client_config(settings.kafka, group_id=group, enable_auto_commit=False))
-    try:
+    with closing(consumer):
+        topics = consumer.list_topics(timeout=ANSWER_S).topics
+        partitions = [TopicPartition(name, number) for name in names.values() for number in topics[name].partitions]
+        firsts = [_watermarks(consumer, at)[0] for at in partitions]
         if since is not None:
             moment = int(since.timestamp() * 1000)
-            names = [kafka.topic(settings.kafka, source, kind) for source in sources]
-            topics = consumer.list_topics(timeout=ANSWER_S).topics
-            asked = [TopicPartition(name, number, moment) for name in names for number in topics[name].partitions]
+            asked = [TopicPartition(at.topic, at.partition, moment) for at in partitions]
             starts = [_no_later_than_end(consumer, at) for at in consumer.offsets_for_times(asked, timeout=ANSWER_S)]
         else:
-            unknown = {source for source, _, _ in offsets} - {*sources}
-            if unknown:
-                raise click.BadParameter(f"{', '.join(unknown)} is no source; there are {', '.join(sources)}", param_hint="--offset")
-            starts = [TopicPartition(kafka.topic(settings.kafka, source, kind), number, offset) for source, number, offset in offsets]
+            told = {(names[source], number): offset for source, number, offset in offsets}
+            starts = [
+                TopicPartition(at.topic, at.partition, told.get((at.topic, at.partition), first))
+                for at, first in zip(partitions, firsts, strict=True)
+            ]
         consumer.commit(offsets=starts, asynchronous=False)
-    finally:
-        consumer.close()
+    return not any(firsts)
+
+
+def _watermarks(consumer: Consumer, at: TopicPartition) -> tuple[int, int]:
+    first, end = consumer.get_watermark_offsets(at, timeout=ANSWER_S)
+    return first, end
 
 
 def _no_later_than_end(consumer: Consumer, at: TopicPartition) -> TopicPartition:
     """Where no record is so late, Kafka answers with a negative offset."""
     if at.offset < 0:
-        at.offset = consumer.get_watermark_offsets(at, timeout=ANSWER_S)[1]
+        at.offset = _watermarks(consumer, at)[1]
     return at
 
 

@@ -22,7 +22,8 @@ def status(settings: Settings, style: str, wait_s: float) -> None:
     admin = kafka.connect(settings.kafka, wait_s)
     client = search.connect(settings.elasticsearch, wait_s)
     known = generations.read(settings.kafka)
-    kafka.ensure_topics(admin, settings.kafka, settings.sources)
+    for generation in known.by_name.values():  # a source may be younger than a generation
+        kafka.ensure_topics(admin, generations.settings_of(settings, generation).kafka, settings.sources)
     told = [_told(settings, known, generation, client) for generation in known.by_name.values()]
     if style == "json":
         click.echo(json.dumps(told, indent=2))

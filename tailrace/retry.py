@@ -4,35 +4,55 @@
 |---|---|---|
 | parse | the raw record, with its key, partition and time, so that the same events with the same ids result | `<source>.raw` |
 | sessionize | the record as it was | `<source>.events` |
-| sink | the enriched record or patch | `<source>.enriched` |
+| sink, an event | the event as it was before it had a session | `<source>.events` |
+| sink, a patch, a document of a session or view | nothing: it says what was true then, and a newer one may stand | |
 | ship | nothing: Kafka never held the whole record | |
 
-An event that the sink sends again is marked late, which for the index means "only if it is not there": however often a letter is
-retried, it never undoes what was patched since. An event with a version of its own needs no mark.
+An event that the sink could not write may belong to another session by now, and the patches that said so found no document. Only
+sessionize knows: it sends a known event on with the session that it has now, so however often a letter is retried, it undoes no patch.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from tailrace import kafka
 from tailrace.dead import Handled, Verdict
 from tailrace.errors import TailraceError, Unreachable
 from tailrace.letters import Letter, Position
-from tailrace.settings import Kafka
+from tailrace.settings import Kafka, Settings
+from tailrace.sources import load_source
+
+if TYPE_CHECKING:
+    from schemas.envelope import EventEnvelope
 
 ANSWER_S = 20.0
 FAR = 5_000
 """Records between two that are wanted beyond which it is quicker to seek than to read on."""
 
 
+class Again(NamedTuple):
+    """A record that is sent again."""
+
+    letter: Letter
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int
+    """-1: by the key."""
+    time_ms: int
+
+
 class Plan(NamedTuple):
     """What a retry will do, decided before anything is sent."""
 
-    again: list[tuple[Letter, Message]]
+    again: list[Again]
+    outdated: list[tuple[Letter, int]]
+    """Of the sink: patches and documents of sessions and views, with their times (ms)."""
     from_letters: list[Letter]
     """Of parse, whose raw record Kafka has deleted: the letter's own payload is the record."""
     lost: list[Letter]
@@ -41,9 +61,9 @@ class Plan(NamedTuple):
     """Of ship."""
 
 
-def plan(settings: Kafka, letters: Iterable[Letter]) -> Plan:
+def plan(settings: Settings, letters: Iterable[Letter]) -> Plan:
     """Find the records that failed. Raises Unreachable where Kafka does not answer."""
-    made = Plan([], [], [], [])
+    made = Plan([], [], [], [], [])
     wanted: dict[Position, Letter] = {}
     for letter in letters:
         failed = letter.letter
@@ -51,16 +71,51 @@ def plan(settings: Kafka, letters: Iterable[Letter]) -> Plan:
             made.never_held.append(letter)
         else:
             wanted[failed.topic, failed.partition, failed.offset] = letter
-    found = originals(settings, wanted)
+    found = originals(settings.kafka, wanted)
     for position in sorted(wanted):
         letter = wanted[position]
-        if position in found:
-            made.again.append((letter, found[position]))
+        if position in found and letter.letter.stage == "sink":
+            _plan_of_sink(settings, letter, found[position], made)
+        elif position in found:
+            made.again.append(_as_it_was(letter, found[position]))
         elif letter.letter.stage == "parse":
             made.from_letters.append(letter)
         else:
             made.lost.append(letter)
     return made
+
+
+def _as_it_was(letter: Letter, message: Message) -> Again:
+    return Again(letter, message.topic(), message.key(), message.value(), message.partition(), message.timestamp()[1])
+
+
+def _plan_of_sink(settings: Settings, letter: Letter, message: Message, made: Plan) -> None:
+    """What to do about a record that the sink could not write."""
+    from schemas.envelope import EventEnvelope, Patch, Summary, decode  # a host without the extras can still list letters
+
+    again = _as_it_was(letter, message)
+    try:
+        envelope = decode(message.value() or b"")
+    except ValueError:  # a newer sink may understand it
+        made.again.append(again)
+        return
+    if isinstance(envelope, Patch | Summary):
+        made.outdated.append((letter, envelope.time))
+    elif isinstance(envelope, EventEnvelope):
+        session_fields = load_source(settings, letter.source).session_properties
+        topic = kafka.topic(settings.kafka, letter.source, "events")
+        made.again.append(again._replace(topic=topic, value=before_session(envelope, session_fields), partition=-1))
+    else:
+        made.again.append(again)
+
+
+def before_session(envelope: "EventEnvelope", session_fields: Collection[str]) -> bytes:
+    """An event as parse made it: without its session, and without the fields of the document that came of that."""
+    from schemas.envelope import encode_event
+
+    fields = msgspec.json.decode(envelope.document, type=dict[str, msgspec.Raw])
+    document = msgspec.json.encode({name: value for name, value in fields.items() if name not in session_fields})
+    return encode_event(envelope._replace(session=None, late=False, document=document))
 
 
 def originals(settings: Kafka, positions: Iterable[Position]) -> dict[Position, Message]:
@@ -105,16 +160,15 @@ def send(settings: Kafka, made: Plan, tell: Callable[[], None]) -> None:
     Killed in between, letters are still listed though they were sent: sending them once more changes nothing.
     """
     producer = _Sender(settings)
-    for letter, message in made.again:
-        value = _only_if_absent(message.value()) if letter.letter.stage == "sink" else message.value()
-        producer.produce(message.topic(), message.key(), value, message.partition(), timestamp=message.timestamp()[1])
+    for again in made.again:
+        producer.produce(again.topic, again.key, again.value, again.partition, timestamp=again.time_ms)
         tell()
     for letter in made.from_letters:
         failed = letter.letter
         producer.produce(failed.topic, failed.key, failed.payload, failed.partition, timestamp=letter.time_ms)
         tell()
     producer.confirm()
-    judge(settings, [*(letter for letter, _ in made.again), *made.from_letters], "retried")
+    judge(settings, [*(again.letter for again in made.again), *made.from_letters], "retried")
 
 
 def judge(settings: Kafka, letters: Iterable[Letter], verdict: Verdict) -> None:
@@ -125,23 +179,11 @@ def judge(settings: Kafka, letters: Iterable[Letter], verdict: Verdict) -> None:
     producer.confirm()
 
 
-def _only_if_absent(value: bytes | None) -> bytes | None:
-    from schemas.envelope import EventEnvelope, decode, encode_event  # a host without the extras can still list letters
-
-    try:
-        envelope = decode(value or b"")
-    except ValueError:
-        return value
-    if isinstance(envelope, EventEnvelope) and envelope.version is None:
-        return encode_event(envelope._replace(late=True))
-    return value
-
-
 class _Sender:
     """A producer that says what Kafka did not take."""
 
     def __init__(self, settings: Kafka) -> None:
-        self._producer = Producer(kafka.producer_config(settings))
+        self._producer = Producer(kafka.producer_config(settings, partitioner="murmur2_random"))  # as that of the streams
         self._failure: str | None = None
 
     def produce(

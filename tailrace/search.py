@@ -12,17 +12,26 @@ log = logging.getLogger("tailrace.search")
 
 
 def client(elasticsearch: config.Elasticsearch, **extra: object) -> Elasticsearch:
-    """A client that has asked nothing yet. Raises ConfigError for secrets and certificates that cannot be read."""
+    """A client that has asked nothing yet. What a node does not hear, since it is gone, the next one is asked; nothing else is repeated.
+
+    Raises ConfigError for secrets and certificates that cannot be read.
+    """
+    nodes = [url.strip() for url in elasticsearch.url.split(",")]
     password = config.secret(elasticsearch.password, elasticsearch.password_file, "elasticsearch.password")
     api_key = config.secret(elasticsearch.api_key, elasticsearch.api_key_file, "elasticsearch.api_key")
-    options: dict[str, object] = {"request_timeout": 60, "retry_on_timeout": False, "max_retries": 0, **extra}
+    options: dict[str, object] = {
+        "request_timeout": 60,
+        "max_retries": len(nodes) - 1,
+        "retry_on_timeout": False,
+        "retry_on_status": (),
+        **extra,
+    }
     if api_key:
         options["api_key"] = api_key
     elif elasticsearch.username:
         options["basic_auth"] = (elasticsearch.username, password or "")
     if elasticsearch.ca_certs:
         options["ca_certs"] = config.certificates(elasticsearch.ca_certs, "elasticsearch.ca_certs")
-    nodes = [url.strip() for url in elasticsearch.url.split(",")]
     return Elasticsearch(nodes, **options)  # type: ignore[arg-type]
 
 

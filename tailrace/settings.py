@@ -158,6 +158,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
 
 EZCAST_ZONE = "Europe/Brussels"
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_NODE = re.compile(r"https?://[^/:\s]+:\d+(/\S*)?|https?://\[[0-9a-fA-F:]+\]:\d+(/\S*)?")
 
 
 def seconds(text: str, key: str = "duration") -> float:
@@ -183,12 +184,22 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     for name, block in raw.get("sources", {}).items():
         _convert(block, SourceSettings, where, f"sources.{name}.")  # by itself, so that the message names the source
     found = _convert(raw, Settings, where)
-    if "@" in found.elasticsearch.url:  # it would be told in every message about the server
+    _check_url(found.elasticsearch.url, where)
+    return found
+
+
+def _check_url(urls: str, where: str) -> None:
+    if "@" in urls:  # it would be told in every message about the server
         raise ConfigError(
             f"{where}: elasticsearch.url holds a user or password: write them to elasticsearch.username and "
             "TAILRACE_ELASTICSEARCH_PASSWORD (or elasticsearch.password_file) instead"
         )
-    return found
+    for url in urls.split(","):
+        if not _NODE.fullmatch(url.strip()):
+            raise ConfigError(
+                f'{where}: elasticsearch.url = "{urls}": "{url.strip()}" is no URL with scheme, host and port; write it as '
+                '"http://127.0.0.1:9200"'
+            )
 
 
 Shape = TypeVar("Shape")
@@ -348,14 +359,18 @@ def _override(raw: dict[str, Any], environ: Mapping[str, str], source_names: set
 
 
 def _value(variable: str, text: str, kind: Any) -> Any:
+    """Text where the key takes this text; else what it is in TOML, and text again where it is no TOML."""
     try:
         return msgspec.convert(text, kind, strict=True)
-    except msgspec.ValidationError:
-        pass
+    except msgspec.ValidationError as error:
+        refusal = error
     try:
         return msgspec.convert(tomllib.loads(f"value = {text}")["value"], kind, strict=True)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"environment: {variable}={text!r}: {_plain(str(error))}") from None
+    except tomllib.TOMLDecodeError:
+        pass
+    except msgspec.ValidationError as error:
+        refusal = error
+    raise ConfigError(f"environment: {variable}={text!r}: {_plain(str(refusal))}")
 
 
 def _plain(message: str) -> str:

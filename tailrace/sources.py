@@ -15,7 +15,9 @@ def load_sources(settings: Settings, names: Iterable[str]) -> dict[str, Source]:
 
     Raises ConfigError, naming the key and what to write, for a block that no source can be made of.
     """
-    return {name: load_source(settings, name) for name in names}
+    found = {name: load_source(settings, name) for name in names}
+    check_indices(found.values())
+    return found
 
 
 def load_source(settings: Settings, name: str) -> Source:
@@ -24,6 +26,16 @@ def load_source(settings: Settings, name: str) -> Source:
         return build(name, settings.sources[name])
     except ValueError as error:
         raise ConfigError(f"sources.{name}.{error}") from None
+
+
+def check_indices(sources: Iterable[Source]) -> None:
+    """Raises ConfigError where a source's events would stand among the sessions or views of another, whose retention they would share."""
+    sources = list(sources)
+    taken = {f"{source.index}-{family}": (source.name, family) for source in sources for family in source.families}
+    for source in sources:
+        if source.index in taken:
+            other, family = taken[source.index]
+            raise ConfigError(f'sources.{source.name}.index: "{source.index}" is where the {family} of sources.{other} stand; name another')
 
 
 def watch_actions(source: Source) -> Watched[Source] | None:

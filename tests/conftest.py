@@ -7,6 +7,7 @@ and only where a test of the run asks for them.
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -38,7 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Settings in the caller's environment must not change what a test sees."""
+    """Settings in the caller's environment must not change what a test sees, nor must a shell that started this in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # such a shell has it ignored, which processes under test would inherit
     hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no defect
     hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
     hypothesis.settings.load_profile("tests")

@@ -22,7 +22,7 @@ So what is sent twice has the same key. Several shards may give one version to t
 
 | module | its one idea |
 |---|---|
-| `solr.py` | one question to a core, one page as the answer |
+| `tailrace/solr.py` | one question to a core, one page as the answer; the audit asks, too |
 | `window.py` | what was seen of the stretch in which something may still come to light |
 | `core.py` | one core: its place, what was read, what is acknowledged |
 | `harvester.py` | the loop: poll, page, publish, remember |

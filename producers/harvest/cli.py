@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from producers.checkpoint import Store
-from producers.harvest.core import Core, place_of
+from producers.harvest.core import Core
 from producers.harvest.harvester import Harvester
-from producers.harvest.window import version_of
 from producers.publish import Publisher
 from tailrace import kafka, kafka_access, options
 from tailrace.errors import ConfigError
 from tailrace.settings import Settings
+from tailrace.solr import place_of, version_of
 from tailrace.sources import load_sources
 
 

@@ -1,32 +1,23 @@
 """One core: where it is, what was read of it, what is acknowledged."""
 
 from collections import deque
-from hashlib import blake2b
-from urllib.parse import urlsplit
 
 from producers.checkpoint import Entry
-from producers.harvest.solr import Address
 from producers.harvest.window import Window
 from producers.publish import Batch
 from schemas.duration import seconds
 from schemas.heartbeat import HostBeat, encode, host_key
-from schemas.place import Place, key_prefix
+from schemas.place import key_prefix
 from schemas.source import Source
-from tailrace.errors import ConfigError
-from tailrace.settings import secret
+from tailrace.solr import Address, place_of
 
 
 class Core:
     def __init__(self, source: Source, entry: Entry | None) -> None:
         """`entry` is what the last checkpoint says about it. Raises ConfigError where the source names no core."""
         settings = source.settings
-        if settings.solr_url is None:
-            raise ConfigError(
-                f"sources.{source.name}.solr_url is missing: the URL of a Solr core, such as http://127.0.0.1:8983/solr/event_core"
-            )
-        password = secret(None, settings.solr_password_file, f"sources.{source.name}.solr_password")
         self.source = source
-        self.address = Address.of(settings.solr_url, settings.solr_filter, settings.solr_username, password)
+        self.address = Address.of_source(source)
         self.poll_s = seconds(settings.solr_poll)
         self.rows = settings.solr_rows
         self.place = place_of(source)
@@ -70,10 +61,3 @@ class Core:
 
     def entry(self) -> Entry:
         return Entry(source=self.source.name, file=self.place.file, path=self.place.path, offset=self.acknowledged, signed=0, signature="")
-
-
-def place_of(source: Source) -> Place:
-    """The place of a source's core: the same for the same URL and filter, since other documents have another mark."""
-    url = (source.settings.solr_url or "").rstrip("/")
-    name = blake2b(f"{url}\n{source.settings.solr_filter or ''}".encode(), digest_size=10).hexdigest()
-    return Place(name, urlsplit(url).hostname or "", url, source.settings.fields)

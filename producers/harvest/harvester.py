@@ -16,11 +16,11 @@ import msgspec
 
 from producers.checkpoint import Entry, Store
 from producers.harvest.core import Core
-from producers.harvest.solr import Head, Page, Question, Trouble, ask
 from producers.progress import clock
 from producers.publish import Publisher, Stopped
 from producers.reader import DEAD_BYTES, MAX_RECORD_BYTES, TooLarge
 from tailrace.errors import Incomplete, Refused, TailraceError, Unreachable
+from tailrace.solr import Head, Page, Question, Trouble, ask
 
 log = logging.getLogger("tailrace.harvest")
 

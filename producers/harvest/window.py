@@ -1,19 +1,6 @@
 """What was seen of a core's newest stretch, in which documents may still come to light. Pure."""
 
-from producers.harvest.solr import Head
-
-UNITS = 1 << 20
-"""Versions per millisecond."""
-
-
-def version_of(time_ms: int) -> int:
-    """The lowest version that a document can have got at an instant."""
-    return time_ms * UNITS
-
-
-def time_of(version: int) -> int:
-    """When a document got its version: milliseconds since 1970."""
-    return version // UNITS
+from tailrace.solr import Head, version_of
 
 
 class Window:

@@ -108,6 +108,7 @@ def test_22_sigterm_delivers_what_was_read_and_ends_with_0(tmp_path: Path, setti
 
 
 @pytest.mark.servers
+@pytest.mark.faults
 def test_21_killed_in_mid_file_again_and_again_loses_nothing_and_repeats_under_equal_keys(tmp_path: Path, settings: Settings) -> None:
     config = configure(tmp_path, settings)
     path = tmp_path / "logs" / "a.trace"

@@ -15,7 +15,7 @@ from tests.helpers import eventually, read_topic
 from tests.own_servers import OwnKafka
 from tests.producers.conftest import Ship, append, event, lines, make_source, records, shipped
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(180)]
 
 IMPATIENT = {"socket.timeout.ms": 1000, "request.timeout.ms": 500, "reconnect.backoff.max.ms": 500, "queue.buffering.max.messages": 200}
 """An outage of a few seconds is longer than every time-out."""

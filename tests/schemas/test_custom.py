@@ -287,3 +287,50 @@ def test_any_object_gives_a_document_that_can_be_written(record: dict[str, Any])
     orjson.dumps(found.document)
     assert set(found.document) <= {*record, *ENVELOPE, "problems"}
     assert found.client is None or found.client
+
+
+def test_json_whose_time_stands_where_documents_have_theirs() -> None:
+    document = event(make(format="json", time="@timestamp"), b'{"@timestamp": "2024-03-01T10:00:00+01:00"}').document
+    assert document["@timestamp"] == "2024-03-01T09:00:00.000Z"
+    assert "problems" not in document
+
+
+def test_json_fields_get_the_names_that_the_block_gives_them() -> None:
+    source = make(format="json", rename={"host": "server", "user.id": "user_id", "user.address.ip": "ip", "a.b": "c"}, client=["user_id"])
+    found = event(source, b'{"host": "web1", "user": {"id": 7, "name": "ann", "address": {"ip": "192.0.2.7"}}, "a.b": 1}')
+    assert found.client == "7"
+    assert found.document == {
+        "server": "web1",
+        "user_id": 7,
+        "ip": "192.0.2.7",
+        "c": 1,
+        "user": {"name": "ann", "address": {}},
+        **ENVELOPE,
+    }
+
+
+@pytest.mark.parametrize(
+    ("record", "kept"), [(b'{"user": 7}', {"user": 7}), (b'{"user": {"id": 1}, "who": 2}', {"user": {"id": 1}, "who": 2})]
+)
+def test_json_fields_stay_where_they_are_when_there_is_nothing_to_rename(record: bytes, kept: dict[str, object]) -> None:
+    assert event(make(format="json", rename={"user.id": "who"}), record).document == {**kept, **ENVELOPE}
+
+
+def test_a_record_cannot_say_what_its_session_says() -> None:
+    source = make(format="json", client=["who"], kind="what", session_fields={"login": {"session_plan": "plan"}})
+    document = event(source, b'{"who": "ann", "what": "view", "session_plan": "gold"}').document
+    assert "session_plan" not in document
+    assert document["problems"] == ["session_plan:reserved_name"]
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"format": "json", "rename": {"host": "tags"}}, 'rename: "tags" is a name that every document has already'),
+        ({"format": "regex", "pattern": "(?P<a>.)", "rename": {"a": "b"}}, "rename: only json takes it"),
+        ({"format": "json", "index": "Shop Logs"}, 'index: "Shop Logs" cannot begin the name of an index'),
+    ],
+)
+def test_blocks_of_json_that_are_refused(block: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**block)

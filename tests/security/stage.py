@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import get_args
 
 from elasticsearch import ApiError
 from elasticsearch.helpers import scan
@@ -34,7 +35,7 @@ client = ["who"]
 types = {{ n = "integer" }}
 """
 
-SEARCH_ROLE: dict[str, search_access.Role] = {"sink": "sink", "audit": "reports", "retention": "retention"}
+SEARCH_ROLE: dict[str, search_access.Role] = {"sink": "sink", "audit": "reports", "retention": "retention", "operator": "operator"}
 
 
 class Stage:
@@ -51,11 +52,11 @@ class Stage:
         self.extra: dict[str, str] = {}
         """More variables for every process; empty ones are left out."""
         self._running: list[subprocess.Popen[bytes]] = []
-        for role in kafka_access.TOPICS:
+        for role in get_args(kafka_access.Role):
             kafka.add_user(self.user(role))
             kafka.allow(self.user(role), self.grants(role))
         for role, name in SEARCH_ROLE.items():
-            search.add_user(self.user(role), search_access.role(name, [f"{self.mark}{SOURCE}-*"]))
+            search.add_user(self.user(role), search_access.role(name, search_access.patterns(self.mark, [SOURCE])))
 
     def close(self) -> None:
         for process in self._running:
@@ -71,6 +72,11 @@ class Stage:
 
     def topic(self, kind: str) -> str:
         return f"{self.mark}{SOURCE}.{kind}"
+
+    @property
+    def generations(self) -> str:
+        """The topic that says which generation is current."""
+        return f"{self.mark}tailrace.generations"
 
     def environment(self, role: str) -> dict[str, str]:
         """Of a process that runs as this role's user."""
@@ -93,14 +99,19 @@ class Stage:
         }
         return {**{key: value for key, value in os.environ.items() if not key.startswith("TAILRACE_")}, **own}
 
-    def start(self, role: str, *options: str, **environment: str) -> "Running":
-        """A role or another command with these options."""
-        words = ["stream", role] if role in ("parse", "sessionize") else role.split()
-        command = [sys.executable, "-m", "tailrace.cli", "--config", str(self.config), *words, *options]
+    def append(self, *lines: str) -> None:
+        """More lines of the file."""
+        with (self.folder / "one.jsonl").open("a") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+    def start(self, role: str, *options: str, command: str | None = None, **environment: str) -> "Running":
+        """A role, or a command as the user of a role, with these options."""
+        words = ["stream", role] if role in ("parse", "sessionize") else (command or role).split()
+        line = [sys.executable, "-m", "tailrace.cli", "--config", str(self.config), *words, *options]
         log = self.folder / f"{role.replace(' ', '-')}-{len(self._running)}.log"
         own = {key: value for key, value in {**self.environment(role), **self.extra, **environment}.items() if value}
         with log.open("wb") as out:
-            process = subprocess.Popen(command, stdout=out, stderr=out, env=own)
+            process = subprocess.Popen(line, stdout=out, stderr=out, env=own)
         self._running.append(process)
         return Running(process, log)
 
@@ -119,11 +130,12 @@ class Stage:
                 raise
             return set()
 
-    def carry(self) -> None:
-        """The file's lines through all roles, until they can be searched."""
+    def carry(self, *ids: str) -> None:
+        """The file's lines through all roles, until they can be searched: a, b and c, or others."""
+        wanted = {*ids} or {"a", "b", "c"}
         assert self.start("ship", "--once").end() == 0
         roles = [self.start(role) for role in ("parse", "sessionize", "sink")]
-        eventually(lambda: any(role.ended() for role in roles) or self.documents() == {"a", "b", "c"}, "three documents", timeout_s=60)
+        eventually(lambda: any(role.ended() for role in roles) or self.documents() == wanted, f"documents {wanted}", timeout_s=60)
         for role in roles:
             role.stop()
 

@@ -68,7 +68,7 @@ class Proxy:
                 if answer is None:
                     self.close_connection = True
                     return
-                self.send_response(answer.status)
+                self.send_response_only(answer.status)  # without a header `Server`, as Elasticsearch answers
                 for name, value in {"content-length": str(len(answer.body)), **answer.headers}.items():
                     self.send_header(name, value)
                 self.close_connection = "content-length" in answer.headers  # an answer that promises more than there is

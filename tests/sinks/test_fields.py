@@ -103,6 +103,19 @@ def test_an_index_that_has_a_field_with_another_type_keeps_it_and_gets_the_rest(
 
 
 @pytest.mark.servers
+def test_indices_of_views_and_sessions_get_what_they_lack(client: Elasticsearch, settings: Settings, ezcast: Fields) -> None:
+    """As those of an older release do."""
+    prefix = settings.elasticsearch.index_prefix
+    views, sessions = f"{prefix}ezcast-views-2016.10", f"{prefix}ezcast-sessions-2016.10"
+    for name in (views, sessions):
+        client.indices.create(index=name, mappings={"dynamic": False, "properties": {"client": {"type": "keyword"}}})
+    ezcast.install(client)
+    assert types(client, views).items() >= {"day": "date", "album": "keyword", "play_time": "long", "session_os": "keyword"}.items()
+    assert types(client, sessions).items() >= {"duration": "float", "events": "long", "session_os": "keyword"}.items()
+    assert "album" not in types(client, sessions)
+
+
+@pytest.mark.servers
 def test_what_fails_is_tried_again(client: Elasticsearch, settings: Settings, ezcast: Fields, monkeypatch: pytest.MonkeyPatch) -> None:
     ezcast.install(client)
     installed: list[object] = []

@@ -74,6 +74,7 @@ class Shop:
         for name in EXPIRED | KEPT:
             hidden = {"index.hidden": True} if "sessions" in name else {}
             self.client.indices.create(index=f"{self.prefix}{name}", settings={"number_of_replicas": 0, **hidden})
+        self.client.indices.close(index=f"{self.prefix}shop-2017.01")
         for number in range(3):
             self.client.index(index=f"{self.prefix}shop-2016.10", id=str(number), document={"n": number}, refresh=True)
 

@@ -94,12 +94,22 @@ def test_an_older_copy_brings_the_latest_session(index: Index) -> None:
     assert index.write(copy_of(SOLR, 6)) == {"_version_": SOLR + 9, "n": 9, "sessionId": 6}
 
 
-def test_a_document_that_cannot_be_looked_at_is_not_overwritten() -> None:
-    """The shard went away between the request and the question: its document may be newer."""
-    error = {"type": "no_shard_available_action_exception", "reason": "No shard available for [get]"}
-    client: Any = SimpleNamespace(mget=lambda docs: {"docs": [{"_index": "own-2016.10", "_id": "a", "error": error}]})
+NO_SHARD = {"type": "no_shard_available_action_exception", "reason": "No shard available for [get]"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"docs": [{"_index": "own-2016.10", "_id": "a", "error": NO_SHARD}]}, "no_shard_available"),
+        ({"docs": "none"}, "no Elasticsearch"),
+        ("<html>", "no Elasticsearch"),
+    ],
+)
+def test_a_document_that_cannot_be_looked_at_is_not_overwritten(answer: object, said: str) -> None:
+    """The shard went away between the request and the question, or a proxy answers it: the document may be newer."""
+    client: Any = SimpleNamespace(mget=lambda docs: SimpleNamespace(body=answer))
     operation = Splicer(SOURCE, "").operation(copy_of(SOLR, 5))
-    with pytest.raises(Unreadable, match="no_shard_available"):
+    with pytest.raises(Unreadable, match=said):
         settle(client, [operation], ["_version_"])
 
 

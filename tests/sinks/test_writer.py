@@ -59,6 +59,7 @@ class Desk:
         with Proxy(self.own.url, trouble).running() as proxy:
             client = search.client(Elasticsearch(url=proxy.url), request_timeout=request_timeout)
             with client:
+                client.info()  # a sink asks that first
                 Writer(client, proxy.url, {}, letters, self.counts, self.cancelled).write(batch)
         return proxy.bulks
 

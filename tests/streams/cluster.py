@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -46,6 +47,8 @@ class Cluster:
         self.folder = folder
         self.environment: dict[str, str] = {}
         """Of the workers, beyond what says where they work."""
+        self.program = ["-m", "tailrace.cli"]
+        """What Python runs as a worker."""
         self.config = folder / "tailrace.toml"
         self.config.write_text(CONFIG)
         self._admin = kafka.connect(settings.kafka, 5)
@@ -88,7 +91,7 @@ class Cluster:
         }
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tailrace.cli", "stream", *arguments], env=environment, stdout=out, stderr=subprocess.STDOUT
+                [sys.executable, *self.program, "stream", *arguments], env=environment, stdout=out, stderr=subprocess.STDOUT
             )
         running = Running(process, log)
         try:
@@ -181,6 +184,28 @@ class Cluster:
                 assert isinstance(summary, SessionSummary)
                 summaries[identity] = summary
         return events, summaries
+
+    def patches(self, source: str) -> "Patches":
+        """What the patches of `<source>.enriched` said."""
+        sent: dict[str, int | None] = {}
+        now: dict[str, int | None] = {}
+        written = changed = 0
+        for found in (decode(record.value or b"") for record in read_topic(self.settings, source, "enriched")):
+            if isinstance(found, Patch):
+                written += 1
+                changed += found.session != now[found.id]
+                now[found.id] = found.session
+            elif isinstance(found, EventEnvelope):
+                sent[found.id] = now[found.id] = found.session
+        return Patches(written, changed, sum(session != sent[event] for event, session in now.items()))
+
+
+class Patches(NamedTuple):
+    written: int
+    changed: int
+    """Of them, those that moved an event to another session."""
+    least: int
+    """Events that were last sent with another session than they end in: who does not know the future needs a patch for each."""
 
 
 class Running:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mmdb_writer import MMDBWriter
+from msgspec.structs import replace
 from netaddr import IPSet
 
 from tailrace.settings import Settings
@@ -24,8 +25,9 @@ def asn_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
-    """Topics and workers of the test's own on a real Kafka."""
-    made = Cluster(settings, tmp_path)
+def cluster(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Topics and workers of the test's own on a real Kafka. The parameter, if any, is the number of partitions."""
+    partitions = getattr(request, "param", settings.kafka.partitions)
+    made = Cluster(replace(settings, kafka=replace(settings.kafka, partitions=partitions)), tmp_path)
     yield made
     made.close()

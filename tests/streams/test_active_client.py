@@ -1,51 +1,51 @@
-"""A client with very many events: what is written for an event does not grow with what there is."""
-
-import random
-from collections.abc import Sequence
+"""A client with very many events: what is done and written for an event does not grow with what there is."""
 
 import pytest
 
-from streams.members import PAGE_MEMBERS, Member
-from streams.sessions import Client
-from streams.state import DAY_MS, State
-from streams.store import HORIZON, MemoryPartition, page_key
+from benchmarks.active import DAYS, ID, T0, Partition, arrival, record, times
+from streams import members, state
+from streams.members import PAGE_MEMBERS
 
-GAP = 3_600_000
-T0 = 17_000 * DAY_MS
 BATCH = 1_000
-ID = "ac0f31de-77aa-4c3b-93d5-{:012}"
+PAGE_BYTES = PAGE_MEMBERS * (len(ID.format(0)) + 10)
 
 
-def events(count: int, within_ms: int) -> list[Member]:
-    return [(T0 + number * within_ms // count, ID.format(number)) for number in range(count)]
+def written(events: int, days: int, order: str) -> list[int]:
+    """What each batch writes to the changelog, in bytes."""
+    moments, partition = list(times(events, days)), Partition()
+    records = list(arrival(moments, order))
+    costs = [partition.batch(records[begin : begin + BATCH]) for begin in range(0, events, BATCH)]
+    client = partition.open("busy")
+    assert list(client.members) == [(moment, ID.format(number)) for number, moment in enumerate(moments)]
+    assert len(client.sessions) == max(days, 1)
+    return [cost.changelog_bytes for cost in costs]
 
 
-def changelog_bytes(arrival: Sequence[Member]) -> list[int]:
-    """What each batch writes, in bytes."""
-    data = MemoryPartition()
-    state = State(data, GAP, days=90, active_events=0)
-    written = []
-    for at in range(0, len(arrival), BATCH):
-        client = state.client("busy")
-        for time, event in arrival[at : at + BATCH]:
-            client.add(time, event)
-        changes = {page_key(b"busy", name): value for name, value in client.settle().pages.items()}
-        changes |= state.end_batch(["busy"])
-        data.change(changes)
-        written.append(sum(len(key) + len(value or b"") for key, value in changes.items() if key != HORIZON))
-    assert set(Client(GAP, data.pages(b"busy")).members) == set(arrival)
-    return written
-
-
-@pytest.mark.parametrize(("count", "within_ms"), [(100_000, 50 * 60_000), (60_000, 30 * DAY_MS)], ids=["one session", "a month"])
-def test_in_order_an_event_costs_little_more_than_itself(count: int, within_ms: int) -> None:
-    written = changelog_bytes(events(count, within_ms))
-    assert max(written) / BATCH < 100
-    assert sum(written[-10:]) < 1.1 * sum(written[10:20]), "no batch costs more because of what came before"
+@pytest.mark.parametrize(
+    ("events", "days", "order"),
+    [(100_000, 0, "in order"), (60_000, DAYS, "in order"), (20_000, 0, "in reverse"), (60_000, DAYS, "in reverse")],
+)
+def test_one_after_another_an_event_costs_little_more_than_itself(events: int, days: int, order: str) -> None:
+    found = written(events, days, order)
+    assert max(found) / BATCH < 100
+    assert sum(found[-5:]) < 1.1 * sum(found[5:10]), "no batch costs more because of what came before"
 
 
 def test_in_any_order_an_event_costs_at_most_its_page() -> None:
-    """Of a hundred thousand events in one session, each on a page of its own when pages are many more than the batch's events."""
-    members = events(100_000, 50 * 60_000)
-    written = changelog_bytes(random.Random(1).sample(members, len(members)))
-    assert max(written) / BATCH < PAGE_MEMBERS * (len(ID.format(0)) + 10)
+    """Each on a page of its own when pages are more than the batch's events."""
+    assert max(written(50_000, 0, "shuffled")) / BATCH < PAGE_BYTES
+
+
+def test_a_large_client_that_others_push_out_again_and_again_costs_an_event_few_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More events than decoded clients may have, each in a batch of its own, with another client in between."""
+    monkeypatch.setattr(state, "OPEN_MEMBERS", 5_000)
+    partition = Partition()
+    for begin in range(0, 20_000, BATCH):
+        partition.batch([record("busy", ID.format(number), T0 + number) for number in range(begin, begin + BATCH)])
+    decoded = []
+    decode = members._decode
+    monkeypatch.setattr(members, "_decode", lambda value: decoded.append(value) or decode(value))
+    for number in range(100):
+        partition.batch([record("busy", f"again {number}", T0 + 200 * number)])
+        partition.batch([record(f"other {number}", f"other {number}", T0)])
+    assert len(decoded) <= 200

@@ -12,13 +12,14 @@ import pytest
 
 from schemas import notes
 from schemas.envelope import EventEnvelope, Patch, Summary, decode, encode_event
+from schemas.notes import LONGEST_DAY_MS
 from schemas.session import session_id
 from schemas.source import SourceSettings
 from schemas.sources import build
 from streams import clock
 from streams.clock import DAY_MS
 from streams.sessionize import Sessionizer, Topics
-from streams.state import LONGEST_DAY_MS, State
+from streams.state import State
 from streams.store import MemoryPartition
 from tests.streams.records import Record
 

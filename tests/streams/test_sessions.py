@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.notes import Note
@@ -132,8 +132,17 @@ member = st.tuples(st.one_of(minutes, odd), st.sampled_from("abcdefgh"))
 arrivals = st.lists(st.lists(member, max_size=12), max_size=12)
 
 
+@pytest.fixture(params=["small", "large"])
+def clients(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients whose pages are all kept decoded, and clients of whom nothing is."""
+    if request.param == "large":
+        monkeypatch.setattr(members, "PAGE_MEMBERS", 3)
+        monkeypatch.setattr(members, "DECODED_PAGES", 0)
+
+
+@pytest.mark.usefixtures("clients")
 @given(arrivals, st.booleans())
-@settings(max_examples=400)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_order_of_arrival_gives_the_sessions_of_the_set(batches: list[list[Member]], reload: bool) -> None:
     index = Index()
     client = Client(GAP, {})
@@ -153,6 +162,7 @@ def test_any_order_of_arrival_gives_the_sessions_of_the_set(batches: list[list[M
 def test_small_pages_hold_what_large_ones_do(batches: list[list[Member]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(members, "PAGE_MEMBERS", 3)
+        patch.setattr(members, "DECODED_PAGES", 1)
         index = Index()
         for batch in batches:
             index.batch(Client(GAP, index.stored), batch)
@@ -231,7 +241,9 @@ def test_a_long_session_rewrites_few_pages() -> None:
         assert len(client.settle().pages) <= 2
 
 
+@pytest.mark.usefixtures("clients")
 @given(arrivals, st.integers(-1, 15))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_over_is_forgotten_by_whole_sessions(batches: list[list[Member]], hour: int) -> None:
     index, client = Index(), Client(GAP, {})
     for batch in batches:

@@ -10,7 +10,7 @@ from tailrace import kafka
 from tailrace.settings import Kafka, Settings
 from tests.helpers import Record, read_topic
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.faults]
 
 Topic = str
 

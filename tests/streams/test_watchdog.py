@@ -14,7 +14,7 @@ from streams.watchdog import Watchdog
 from tailrace import kafka
 from tailrace.errors import TailraceError
 from tailrace.settings import Kafka, Settings
-from tests.streams.cluster import Cluster
+from tests.streams.cluster import Click, Cluster, lines
 
 
 @pytest.mark.servers
@@ -57,7 +57,9 @@ def test_a_right_that_is_taken_away_fails_the_worker(monkeypatch: pytest.MonkeyP
         raise KafkaException(KafkaError(code))
 
     monkeypatch.setattr(Watchdog, "look", look)
-    app: Any = SimpleNamespace(conf=SimpleNamespace(id="tailrace-parse"), consumer=SimpleNamespace(assignment=lambda: {TP("raw", 0)}))
+    app: Any = SimpleNamespace(
+        conf=SimpleNamespace(id="tailrace-parse"), consumer=SimpleNamespace(assignment=lambda: {TP("raw", 0)}, left_group=lambda: None)
+    )
     failures: list[TailraceError] = []
     dog = Watchdog(Kafka(), app, failures.append)
     dog.start()
@@ -65,3 +67,47 @@ def test_a_right_that_is_taken_away_fails_the_worker(monkeypatch: pytest.MonkeyP
     dog.stop()
     assert [failure.exit_code for failure in failures[:1]] == ([77] if said else [])
     assert all(said and said in failure.message for failure in failures)
+
+
+DAMAGED = """
+import asyncio, time
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from streams import cli, watchdog
+from streams.outbox import Outbox
+from tailrace.cli import main
+
+cli.find_spec = bool  # Faust, once it is imported, has none
+watchdog.LOOK_EVERY_S, watchdog.STUCK_S = 0.3, 2.0
+
+async def hang(*_):
+    await asyncio.sleep(1_000)
+
+async def block(*_):
+    time.sleep(1_000)
+
+def fail(*_):
+    raise AssertionError("defect")
+
+{damage}
+main()
+"""
+
+
+@pytest.mark.servers
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("damage", "code", "said"),
+    [
+        ("Outbox.send = hang", watchdog.EXIT_STUCK, "no progress for 2 s although there is work on"),
+        ("Outbox.send = block", watchdog.EXIT_STUCK, "no progress for 2 s although there is work on"),
+        ("RoundRobinPartitionAssignor.assign = fail", 1, "not in its consumer group any more"),
+    ],
+    ids=["an agent that waits for ever", "an event loop that stands still", "a consumer that cannot join its group"],
+)
+def test_a_worker_that_has_come_to_a_stop_ends(cluster: Cluster, damage: str, code: int, said: str) -> None:
+    cluster.program = ["-c", DAMAGED.format(damage=damage)]
+    cluster.publish("clicks", lines("file", [Click("a", 1_525_132_800_000, "somebody").line()]))
+    with cluster.worker("parse", "--source", "clicks") as worker:
+        assert worker.end() == code, worker.said
+    assert said in worker.said
+    assert sum(cluster.committed("parse", "clicks")) == 0

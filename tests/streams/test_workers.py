@@ -4,9 +4,11 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from click import echo
 
 from schemas.envelope import SessionSummary
 from schemas.session import session_id
@@ -128,6 +130,7 @@ def test_offsets_are_committed_within_seconds_of_the_last_record(cluster: Cluste
             eventually(lambda: cluster.done("parse", "clicks"), "one record is committed", 20 if number == 0 else 5)
 
 
+@pytest.mark.faults
 def test_killed_workers_lose_nothing_and_sessions_follow_from_the_set(cluster: Cluster) -> None:
     made = clicks(30_000, seed=1)
     for number in range(8):
@@ -151,31 +154,34 @@ def _kill_in_mid_flow(cluster: Cluster, role: str, out: str, outputs: int) -> No
     assert not cluster.done(role, "clicks"), "it was killed too late to prove anything"
 
 
-def test_workers_that_come_and_go_share_the_work(cluster: Cluster) -> None:
-    """Three assignments, one of them after a kill, with events that join sessions of before each."""
-    parts = [clicks(4_000, seed) for seed in (11, 12, 13, 14)]
-    raw = cluster.topic("clicks", "raw")
-
-    def add(number: int) -> None:
-        for file in range(4):
-            cluster.publish("clicks", lines(f"part {number} {file}", (click.line() for click in parts[number][file::4])))
-
-    def finished() -> bool:
-        return cluster.done("parse", "clicks") and sum(cluster.ends(raw)) > 0 and cluster.done("sessionize", "clicks")
-
-    with cluster.worker("parse", "--source", "clicks"), cluster.worker("sessionize", "--source", "clicks") as first:
-        add(0)
-        eventually(finished, "one worker does it all", WITHIN_S)
-        with cluster.worker("sessionize", "--source", "clicks") as second:
-            add(1)
-            eventually(finished, "while a second one joins", WITHIN_S)
-            add(2)
-            eventually(finished, "two share it", WITHIN_S)
-            second.kill()
-            add(3)
-            eventually(finished, "the first goes on alone", WITHIN_S)
-        assert first.process.poll() is None
-    assert cluster.sessions("clicks") == expected([click for part in parts for click in part])
+@pytest.mark.faults
+@pytest.mark.parametrize("cluster", [8], indirect=True)
+def test_four_workers_that_come_and_are_killed_at_random_give_the_sessions_of_the_set(
+    cluster: Cluster, pytestconfig: pytest.Config
+) -> None:
+    draw = random.Random(pytestconfig.getoption("--seed"))
+    killed, made = 0, clicks(40_000, seed=11)
+    size = len(made) // 8
+    parts = [made[begin : begin + size] for begin in range(0, len(made), size)]
+    enriched = cluster.topic("clicks", "enriched")
+    with ExitStack() as stack:
+        workers = [stack.enter_context(cluster.worker("sessionize", "--source", "clicks")) for _ in range(4)]
+        for part in parts:
+            wanted = sum(cluster.ends(enriched)) + draw.randrange(len(part))
+            cluster.add_events(part)
+            eventually(lambda: sum(cluster.ends(enriched)) > wanted, "they are under way", WITHIN_S)  # noqa: B023
+            for victim in draw.sample(workers, draw.choice([0, 0, 1, 2])):
+                victim.kill()
+                workers.remove(victim)
+                killed += 1
+            while len(workers) < draw.randint(2, 4):
+                workers.append(stack.enter_context(cluster.worker("sessionize", "--source", "clicks")))
+        eventually(lambda: cluster.done("sessionize", "clicks"), "those that are left finish", WITHIN_S)
+        assert all(worker.process.poll() is None for worker in workers), "nobody ends whom nobody kills"
+    assert cluster.sessions("clicks") == expected(made)
+    patches = cluster.patches("clicks")
+    echo(f"{killed} workers killed; {patches} for {len(made):,} events")
+    assert patches.written == patches.changed, "not one patch that says nothing new, kills or not"
 
 
 def test_a_worker_started_in_the_repeated_hour_looks_back(cluster: Cluster) -> None:

@@ -10,7 +10,7 @@ from tests.helpers import eventually
 from tests.streams.cluster import Click, Cluster, Running
 from tests.streams.test_workers import clicks, expected
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(300)]
 
 WITHIN_S = 90.0
 

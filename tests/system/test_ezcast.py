@@ -128,6 +128,7 @@ def test_every_sample_entry_is_found_and_nothing_else(pipeline: MakePipeline, lo
     expected = [json.loads(line) for line in (samples / "expected.jsonl").read_bytes().splitlines()]
     run = pipeline(ezcast=ezcast(logs))
     run.backfill()
+    run.run("sessions", "repair", "--dry-run")  # computes sessions and views once more, and finds no difference
     found = {(Path(document["source"]).name, document["offset"]): document for document in run.documents("ezcast").values()}
     wanted = {(entry["file"], entry["offset"]): entry for entry in expected if entry["kind"] != "malformed"}
     assert found.keys() == wanted.keys()

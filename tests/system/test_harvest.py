@@ -11,7 +11,7 @@ from tests.producers.harvest.solr import SolrServer, event
 from tests.system.conftest import MakePipeline
 from tests.system.pipeline import Pipeline
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

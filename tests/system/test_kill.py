@@ -12,7 +12,7 @@ import pytest
 from tests.system.conftest import MakePipeline, ezcast
 from tests.system.pipeline import Pipeline
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(300)]
 
 ROLES = {"ship": ["ship"], "parse": ["stream", "parse"], "sessionize": ["stream", "sessionize"], "sink": ["sink"]}
 EVENTS = 6_000

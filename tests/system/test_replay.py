@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from confluent_kafka import TopicPartition
 from elasticsearch import ApiError
 
-from tailrace import kafka
+from tailrace import generations, kafka
 from tailrace.cli import main
 from tests.helpers import eventually, read_topic
 from tests.system.conftest import MakePipeline, ezcast
@@ -135,6 +136,7 @@ def compared(run: Pipeline, name: str) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.faults
 def test_a_replay_beside_live_data(pipeline: MakePipeline, logs: Path) -> None:
     run = pipeline(ezcast=ezcast(logs))
     trace = logs / "2016-10-01.trace"
@@ -181,6 +183,7 @@ def test_generations_are_compared_switched_rolled_back_and_deleted(pipeline: Mak
     (logs / "2016-10-01.trace").write_bytes(lines(0, 1_000) + b"garbage\n")
     run.backfill()
     partition = next(record.partition for record in read_topic(run.settings, "ezcast", "raw") if record.offset == 400)
+    assert "no partition 99" in run.run("replay", "start", "part", "--offset", "ezcast:99:0", check=False).stderr
     run.run("replay", "start", "part", "--offset", f"ezcast:{partition}:400", "--once")
     run.run("replay", "start", "again", "--of", "enriched", "--once")
     assert seen(run) == {""}, "new indices are not seen"
@@ -189,6 +192,7 @@ def test_generations_are_compared_switched_rolled_back_and_deleted(pipeline: Mak
     assert compared(run, "part")["new"]["events"] == 600
     assert "days and kinds differ" in tailrace(run, "replay", "compare", "part")
     assert "--partial" in refused(run, "replay", "switch", "part")
+    assert "users see generation 1" in refused(run, "replay", "compare", "1")
     assert "users see generation 1" in refused(run, "replay", "abandon", "1")
 
     tailrace(run, "replay", "switch", "again")
@@ -208,3 +212,52 @@ def test_generations_are_compared_switched_rolled_back_and_deleted(pipeline: Mak
     topics = kafka.connect(run.settings.kafka).list_topics(timeout=10).topics
     assert not [topic for topic in topics if topic.startswith(run.settings.kafka.topic_prefix) and (".part" in topic or ".again" in topic)]
     assert json.loads(tailrace(run, "audit", "--format", "json"))["clean"]
+
+
+def test_a_start_that_was_killed_half_way_leaves_nothing_out(pipeline: MakePipeline, logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = pipeline(ezcast=ezcast(logs))
+    (logs / "2016-10-01.trace").write_bytes(lines(0, 100))
+    run.backfill()
+    with monkeypatch.context() as killed:
+        killed.setattr(generations, "remember", killed_before)
+        done = CliRunner().invoke(main, ["--config", str(run.config), "replay", "start", "v2", "--since", "2100-01-01"])
+        assert isinstance(done.exception, Killed)
+    run.run("replay", "start", "v2", "--once")
+    assert compared(run, "v2")["same"]
+    assert "made of raw from start on" in refused(run, "replay", "start", "v2", "--since", "2100-01-01")
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_before(*_: object) -> None:
+    raise Killed
+
+
+def test_of_three_generations_the_first_goes_and_one_that_lacks_what_was_deleted_needs_a_word(pipeline: MakePipeline, logs: Path) -> None:
+    run = pipeline(ezcast=ezcast(logs))
+    (logs / "2016-10-01.trace").write_bytes(lines(0, 99) + b"garbage\n" + lines(99, 100))
+    run.backfill()
+    run.run("replay", "start", "v2", "--once")
+    raw = next(record.partition for record in read_topic(run.settings, "ezcast", "raw"))
+    gone = TopicPartition(kafka.topic(run.settings.kafka, "ezcast", "raw"), raw, 10)
+    admin = kafka.connect(run.settings.kafka)
+    admin.delete_records([gone])[gone].result(timeout=10)
+    run.run("replay", "start", "v3", "--once")
+    tailrace(run, "replay", "switch", "v2")
+    assert "the oldest record that Kafka has kept" in refused(run, "replay", "switch", "v3")
+    tailrace(run, "replay", "switch", "v3", "--partial")
+    assert len(run.documents("ezcast")) == 90
+    tailrace(run, "replay", "abandon", "1")
+    assert list(status(run)) == ["v2", "v3"]
+    month = f"{run.settings.elasticsearch.index_prefix}generation-v2-ezcast-2016.10"
+    run.search.indices.close(index=month)
+    tailrace(run, "replay", "rollback")
+    run.search.indices.open(index=month, wait_for_active_shards=1)
+    assert len(run.documents("ezcast")) == 100
+    run.run("replay", "start", "v4", "--of", "enriched", "--once")
+    tailrace(run, "replay", "abandon", "v4")
+    assert json.loads(tailrace(run, "dead", "list", "--format", "json"))["letters"] == 1, "v2's letters are not v4's"
+    topics = admin.list_topics(timeout=10).topics
+    assert kafka.topic(run.settings.kafka, "ezcast", "events") not in topics, "asking for the status makes nothing anew"

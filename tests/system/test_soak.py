@@ -26,6 +26,7 @@ def folder() -> Iterator[Path]:
         shutil.rmtree(found)
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(400)
 def test_every_line_arrives_once_whatever_is_killed(folder: Path) -> None:
     soak(folder, seed=1, seconds=25, crowd=1, pause_s=(1.0, 4.0), say=print)

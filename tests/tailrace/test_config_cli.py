@@ -36,6 +36,7 @@ def test_every_fault_is_told_at_once(file: Path) -> None:
 state_dir = "state/deeper"
 [ship]
 seal_after = "soon"
+monitor = "9464"
 [kafka]
 sasl_password_file = "gone.secret"
 ssl_ca_location = "gone.pem"
@@ -56,6 +57,7 @@ pattern = "("
     assert done.exit_code == 78
     lines = done.output.splitlines()
     for severity, key in [
+        ("error", 'ship.monitor = "9464" is no address: write host:port'),
         ("error", "kafka.sasl_password_file: cannot read gone.secret"),
         ("error", 'kafka.ssl_ca_location = "gone.pem": cannot read it'),
         ("error", 'state_dir = "state/deeper": cannot be made'),
@@ -71,8 +73,8 @@ pattern = "("
     ]:
         assert [line for line in lines if line.startswith(f"{severity}: {key}")], (severity, key, done.output)
     assert lines[-1].startswith("NOT usable: ")
-    assert "9 errors, 3 warnings" in lines[-1]
-    assert len(lines) == 13
+    assert "10 errors, 3 warnings" in lines[-1]
+    assert len(lines) == 14
 
 
 def test_no_source_at_all_is_a_warning(file: Path) -> None:

@@ -8,15 +8,24 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 
-from schemas.envelope import EventEnvelope, decode, encode_event
+from schemas.envelope import EventEnvelope, Patch, Summary, decode, encode_event, encode_patch, encode_summary
 from schemas.place import Place, key
-from tailrace import kafka
+from schemas.session import session_id
+from schemas.source import SourceSettings
+from schemas.sources import build
+from streams.clock import DAY_MS
+from streams.sessionize import Sessionizer, Topics
+from streams.state import State
+from streams.store import MemoryPartition
+from tailrace import kafka, retry
 from tailrace.cli import main
 from tailrace.dead import DeadLetter, Handled, from_record, handled
 from tailrace.settings import Settings
 from tests.helpers import read_topic
+from tests.streams.records import Record
 
 SOURCE = "ezcast"
+OCTOBER_2016 = 1_475_300_000_000
 PLACE = Place("f1", "host", "/log/a.trace")
 Dead = Callable[..., Result]
 
@@ -141,16 +150,63 @@ def test_dropped_letters_stay_dropped_and_on_the_topic(settings: Settings, dead:
     assert [handled(record.headers) for record in records if handled(record.headers)] == [Handled(letter.id, "dropped")]
 
 
-def test_sink_letters_send_the_enriched_record_that_only_fills_a_gap(settings: Settings, dead: Dead) -> None:
-    plain = EventEnvelope("id-1", 1_475_300_000_000, "client", "kind", 7, False, b'{"a":1}')
-    versioned = plain._replace(id="id-2", version=3)
-    for envelope in (plain, versioned):
-        at = put(settings, "enriched", b"client", encode_event(envelope))
-        bury(settings, DeadLetter(key(PLACE, at[2]), envelope.document, "sink", "document_parsing_exception", "no", *at))
+def bury_record(settings: Settings, value: bytes, reason: str) -> str:
+    """A record that the sink could not write."""
+    at = put(settings, "enriched", b"client", value)
+    return bury(settings, DeadLetter(key(PLACE, at[2]), b"{}%d" % at[2], "sink", reason, "no", *at))
+
+
+def test_events_that_the_sink_could_not_write_go_through_sessionize(settings: Settings, dead: Dead) -> None:
+    document = b'{"session_browser":"Firefox","n":36893488147419103232,"netid":"anna"}'
+    event = EventEnvelope("id-1", OCTOBER_2016, "client", "kind", 7, True, document, 3, 1)
+    bury_record(settings, encode_event(event), "document_parsing_exception")
+    bury_record(settings, b"no Avro", "undecodable")
+    before = len(read_topic(settings, SOURCE, "enriched"))
     assert dead("retry", "--stage", "sink").stdout == "2 sent again\n"
-    again = read_topic(settings, SOURCE, "enriched")[2:]
-    assert [decode(record.value or b"") for record in again] == [plain._replace(late=True), versioned]
-    assert {record.key for record in again} == {b"client"}
+    (again,) = read_topic(settings, SOURCE, "events")
+    assert again.key == b"client"
+    parsed = b'{"n":36893488147419103232,"netid":"anna"}'
+    assert decode(again.value or b"") == event._replace(session=None, late=False, document=parsed)
+    assert [record.value for record in read_topic(settings, SOURCE, "enriched")[before:]] == [b"no Avro"], "a newer sink may read it"
+
+
+def test_what_newer_records_may_have_overtaken_is_not_sent_again(settings: Settings, dead: Dead) -> None:
+    old = bury_record(settings, encode_patch(Patch("id-1", OCTOBER_2016, 7)), "patch_without_document")
+    view = bury_record(settings, encode_summary(Summary("v", OCTOBER_2016 + 3 * DAY_MS, "views", b"{}")), "document_parsing_exception")
+    newer = [encode_patch(Patch("id-1", OCTOBER_2016, 8)), encode_summary(Summary("v", OCTOBER_2016 + 3 * DAY_MS, "views", b'{"n":1}'))]
+    for value in newer:
+        put(settings, "enriched", b"client", value)
+    done = dead("retry").stdout
+    assert done.startswith("0 sent again\n2 not, since newer patches")
+    assert "`tailrace sessions repair --source ezcast --from 2016-09-30 --to 2016-10-06`" in done
+    assert [record.value for record in read_topic(settings, SOURCE, "enriched")[-2:]] == newer, "the newer ones are the last word"
+    assert listed(dead) == sorted([old, view])
+    assert dead("drop", "--yes").stdout == "2 dropped\n"
+
+
+def test_a_retried_event_has_the_session_of_now_and_no_mark() -> None:
+    """Its client's session began earlier than it seemed when the sink could not write it."""
+    source = build(SOURCE, SourceSettings(format="ezcast"))
+    data = MemoryPartition()
+    state = State(data, source.session_gap_ms, days=90)
+    sessionizer = Sessionizer(source, Topics("enriched", "sessions", "dead"))
+
+    def sessionize(value: bytes) -> EventEnvelope:
+        outputs, writes = sessionizer.run([Record(b"key", value)], state)  # type: ignore[arg-type]
+        data.change(writes)
+        found = decode(outputs[0].value or b"")
+        assert isinstance(found, EventEnvelope)
+        return found
+
+    login = b'{"browser_name":"Firefox","user_os":"Linux"}'
+    event = EventEnvelope("a", OCTOBER_2016, "client", "login", None, False, login, None, 1)
+    failed = sessionize(encode_event(event))
+    earlier = event._replace(id="b", time=OCTOBER_2016 - 1_000, document=b'{"browser_name":"Safari","user_os":"macOS"}')
+    assert sessionize(encode_event(earlier)).session != failed.session
+    retried = sessionize(retry.before_session(failed, source.session_properties))
+    assert retried.session == session_id("client", OCTOBER_2016 - 1_000)
+    assert not retried.late
+    assert retried.document == b'{"session_browser":"Safari","session_os":"macOS",' + login[1:]
 
 
 def test_what_cannot_be_sent_again_is_said(settings: Settings, dead: Dead) -> None:

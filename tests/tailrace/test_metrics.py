@@ -4,6 +4,7 @@ import re
 
 from tailrace import metrics
 from tailrace.metrics import Histogram, Metric, Sample, expose
+from tests.conftest import REPOSITORY
 
 ALL = [value for value in vars(metrics).values() if isinstance(value, Metric)]
 
@@ -13,6 +14,12 @@ def test_names_are_unique_and_end_as_prometheus_asks() -> None:
     for metric in ALL:
         assert re.fullmatch(r"tailrace_[a-z]+_[a-z_]+", metric.name)
         assert metric.name.endswith("_total") == (metric.kind == "counter")
+
+
+def test_operators_find_each_metric_in_the_list() -> None:
+    listed = (REPOSITORY / "tailrace/README.md").read_text().splitlines()
+    rows = [f"| `{metric.name}` | {metric.kind} | {', '.join(metric.labels)} | {metric.help} |" for metric in ALL]
+    assert [line for line in listed if line.startswith("| `tailrace_")] == rows
 
 
 def test_samples_stand_together_below_help_and_type_with_labels_escaped() -> None:

@@ -8,7 +8,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from tailrace import kafka, search
 from tailrace.dead import DeadLetter
 from tailrace.errors import Unreachable
+from tailrace.letters import Letter
 from tailrace.progress import Monitor, Stage
+from tailrace.retry import judge
 from tailrace.settings import Kafka, Settings
 
 
@@ -63,6 +65,26 @@ def test_a_dead_letter_written_twice_counts_once(settings: Settings, monitor: Mo
     while (progress := monitor.look()).dead.total() < 3:
         pass
     assert progress.dead == {("ezcast", "parse", "invalid_time"): 2, ("ezcast", "parse", "too_few_columns"): 1}
+
+
+def test_a_copy_of_a_letter_that_was_retried_or_dropped_counts_no_more(settings: Settings, monitor: Monitor) -> None:
+    first, second = letter(0), letter(7)
+    publish(settings, "dead", first, second)
+    while (progress := monitor.look()).dead.total() < 2:
+        pass
+    judge(settings.kafka, [waiting(settings, first)], "retried")
+    judge(settings.kafka, [waiting(settings, second)], "dropped")
+    while (progress := monitor.look()).dead.total() > 0:
+        pass
+    again = first._replace(offset=first.offset + 1)
+    publish(settings, "dead", first, second, again, letter(9, "too_few_columns"))
+    while ("ezcast", "parse", "too_few_columns") not in (progress := monitor.look()).dead:
+        pass
+    assert progress.dead == {("ezcast", "parse", "invalid_time"): 1, ("ezcast", "parse", "too_few_columns"): 1}, "only what failed again"
+
+
+def waiting(settings: Settings, its: DeadLetter) -> Letter:
+    return Letter(its.id, "ezcast", its, kafka.topic(settings.kafka, "ezcast", "dead"), 0, 0)
 
 
 def test_documents_are_counted_when_searchable(settings: Settings, monitor: Monitor) -> None:

@@ -73,6 +73,8 @@ def test_a_source_named_like_its_format_needs_no_format(file: Path) -> None:
         ("[sources.ezcast]\nformat = 'csv'\n", ["sources.ezcast.format", "csv"]),
         ("[sources.shop]\npaths = ['x']\n", ["sources.shop.format is missing", "delimited"]),
         ("[sources.Shop]\nformat = 'json'\n", ["sources.Shop", "lower-case letters"]),
+        ("[elasticsearch]\nurl = '127.0.0.1:9200'\n", ["elasticsearch.url", "no URL with scheme, host and port"]),
+        ("[elasticsearch]\nurl = 'http://a:9200,https://b'\n", ["https://b", "no URL with scheme, host and port"]),
         ("[kafka\n", ["is not TOML", "line 1"]),
     ],
 )
@@ -106,6 +108,18 @@ def test_variables_override_the_file(file: Path) -> None:
     assert (settings.sources["my-shop"].paths, settings.sources["my-shop"].fields) == (["a", "b"], {"env": "test"})
 
 
+def test_urls_of_several_nodes(file: Path) -> None:
+    urls = "https://a.example.org:9200/behind, http://[::1]:9200"
+    assert load(None, {"TAILRACE_ELASTICSEARCH_URL": urls}).elasticsearch.url == urls
+
+
+def test_events_may_not_stand_among_the_sessions_of_another_source(file: Path) -> None:
+    file.write_text('[sources.shop]\nformat = "json"\nclient = ["who"]\n[sources.shop-sessions]\nformat = "json"\n')
+    settings = load(file, {})
+    with pytest.raises(ConfigError, match=r'sources.shop-sessions.index: "shop-sessions" is where the sessions of sources.shop stand'):
+        load_sources(settings, settings.sources)
+
+
 def test_variables_override_the_sources_that_stand_in_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     sources = load(None, {"TAILRACE_SOURCES_EZCAST_TIMEZONE": "UTC"}).sources
@@ -117,7 +131,7 @@ def test_variables_override_the_sources_that_stand_in_no_file(monkeypatch: pytes
     ("variable", "text", "words"),
     [
         ("TAILRACE_KAFKA_PARTITION", "7", ["TAILRACE_KAFKA_PARTITION is no setting", "did you mean TAILRACE_KAFKA_PARTITIONS?"]),
-        ("TAILRACE_KAFKA_PARTITIONS", "many", ["TAILRACE_KAFKA_PARTITIONS='many'"]),
+        ("TAILRACE_KAFKA_PARTITIONS", "many", ["TAILRACE_KAFKA_PARTITIONS='many'", "Expected `int`, got `str`"]),
         ("TAILRACE_KAFKA_PARTITIONS", "0", ["TAILRACE_KAFKA_PARTITIONS='0'", ">= 1"]),
         ("TAILRACE_KAFKA_PARTITIONS", "[7]", ["TAILRACE_KAFKA_PARTITIONS='[7]'", "Expected `int`, got `array`"]),
     ],

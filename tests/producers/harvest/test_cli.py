@@ -110,6 +110,7 @@ def test_events_that_are_harvested_late_with_old_dates_arrive_while_it_runs(conf
     assert acknowledged(config) == max(document["_version_"] for document in solr.documents())
 
 
+@pytest.mark.faults
 def test_killed_in_mid_harvest_again_and_again_it_loses_nothing_and_repeats_under_equal_keys(
     config: Path, settings: Settings, solr: SolrServer
 ) -> None:

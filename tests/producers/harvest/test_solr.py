@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from producers.harvest import solr as questions
-from producers.harvest.solr import Address, Page, Question, Trouble, ask
+from tailrace import solr as questions
+from tailrace.solr import Address, Page, Question, Trouble, ask
 from tests.producers.harvest.solr import Fault, Handler, RealSolr, SolrServer, event
 
 

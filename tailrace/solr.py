@@ -7,13 +7,19 @@ do after a failure is the caller's to decide. No proxies: a core stands beside i
 import gzip
 import zlib
 from base64 import b64encode
+from hashlib import blake2b
 from http.client import HTTPException, HTTPResponse
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
+
+from schemas.place import Place
+from schemas.source import Source
+from tailrace.errors import ConfigError
+from tailrace.settings import secret
 
 ANSWER_S = 30.0
 """How long a core may be silent while it is asked."""
@@ -29,6 +35,15 @@ _BROKEN = (OSError, EOFError, zlib.error, HTTPException)
 _open = build_opener(ProxyHandler({})).open
 
 
+UNITS = 1 << 20
+"""Versions per millisecond."""
+
+
+def version_of(time_ms: int) -> int:
+    """The lowest version that a document can have got at an instant."""
+    return time_ms * UNITS
+
+
 class Address(NamedTuple):
     """A core and how to be let in."""
 
@@ -37,9 +52,27 @@ class Address(NamedTuple):
     authorization: str | None = None
 
     @classmethod
+    def of_source(cls, source: Source) -> "Address":
+        """Raises ConfigError where the source names no core, or its password cannot be read."""
+        settings = source.settings
+        if settings.solr_url is None:
+            raise ConfigError(
+                f"sources.{source.name}.solr_url is missing: the URL of a Solr core, such as http://127.0.0.1:8983/solr/event_core"
+            )
+        password = secret(None, settings.solr_password_file, f"sources.{source.name}.solr_password")
+        return cls.of(settings.solr_url, settings.solr_filter, settings.solr_username, password)
+
+    @classmethod
     def of(cls, url: str, filter: str | None, username: str | None, password: str | None) -> "Address":
         basic = b64encode(f"{username}:{password or ''}".encode()).decode() if username else ""
         return cls(url.rstrip("/"), filter, f"Basic {basic}" if basic else None)
+
+
+def place_of(source: Source) -> Place:
+    """The place of a source's core: the same for the same URL and filter, since other documents have another mark."""
+    url = (source.settings.solr_url or "").rstrip("/")
+    name = blake2b(f"{url}\n{source.settings.solr_filter or ''}".encode(), digest_size=10).hexdigest()
+    return Place(name, urlsplit(url).hostname or "", url, source.settings.fields)
 
 
 class Question(NamedTuple):
