@@ -6,6 +6,7 @@ A document holds the record's fields under their own names, typed as `types` say
 
 import csv
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Set
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -96,7 +97,7 @@ def _parser(
     as_date = reader("iso8601", settings.timezone)
 
     def parse(value: bytes, place: Place, offset: int, clock: LocalClock | None = None) -> Parsed:
-        record = split(value.removesuffix(b"\r"))
+        record = split((value if offset else value.removeprefix(BOM_UTF8)).removesuffix(b"\r"))
         if isinstance(record, _Refusal):
             return [Dead("torn_at_end_of_file" if place.torn else record.reason, record.message, value, offset)]
         time = None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import faust
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from faust.exceptions import ConsumerNotStarted
 
 from tailrace import kafka
 from tailrace.errors import Refused, TailraceError
@@ -31,8 +32,8 @@ EXIT_STUCK = 70
 class Watchdog(threading.Thread):
     """Watches the partitions that are assigned to an app."""
 
-    def __init__(self, settings: Kafka, app: faust.App, fail: Callable[[TailraceError], object]) -> None:
-        """`fail` is told, in this thread, when the worker cannot read any more: Faust itself would wait for ever."""
+    def __init__(self, settings: Kafka, app: faust.App, fail: Callable[[Exception], object]) -> None:
+        """`fail` is told, in this thread, when the worker cannot read any more (Faust itself would wait for ever) or cannot be watched."""
         super().__init__(name="watchdog", daemon=True)
         # Of the same group, which it never joins: an AdminClient that is given up while Kafka is away can hang (librdkafka 2.16).
         group: str = app.conf.id
@@ -49,9 +50,14 @@ class Watchdog(threading.Thread):
         self.join()
 
     def run(self) -> None:
+        try:
+            self._watch()
+        except Exception as defect:
+            self._fail(defect)
+        self._consumer.close()
+
+    def _watch(self) -> None:
         while not self._end.wait(LOOK_EVERY_S):
-            if cause := self._app.consumer.left_group():
-                self._fail(TailraceError(f"the worker is not in its consumer group any more, or cannot join it: {cause}"))
             try:
                 stuck = self.look()
             except KafkaException as failure:
@@ -59,10 +65,13 @@ class Watchdog(threading.Thread):
                 if refusal := self._refusal(failure.args[0]):
                     self._fail(refusal)
                 continue
+            except ConsumerNotStarted:  # yet: its start has time-outs of its own
+                continue
             if stuck:
                 log.error("no progress for %.0f s although there is work on %s; ending, to be restarted", STUCK_S, stuck)
                 os._exit(EXIT_STUCK)  # the event loop may be what is stuck
-        self._consumer.close()
+            if cause := self._app.consumer.left_group():
+                self._fail(TailraceError(f"the worker is not in its consumer group any more, or cannot join it: {cause}"))
 
     def look(self) -> list[Partition]:
         """The partitions of this worker that are stuck. Raises KafkaException where Kafka does not answer."""

@@ -72,10 +72,12 @@ def plan(settings: Settings, letters: Iterable[Letter]) -> Plan:
         else:
             wanted[failed.topic, failed.partition, failed.offset] = letter
     found = originals(settings.kafka, wanted)
+    of_sink = {letter.source for letter in wanted.values() if letter.letter.stage == "sink"}
+    session_fields = {name: load_source(settings, name).session_properties.keys() for name in of_sink}
     for position in sorted(wanted):
         letter = wanted[position]
         if position in found and letter.letter.stage == "sink":
-            _plan_of_sink(settings, letter, found[position], made)
+            _plan_of_sink(settings.kafka, letter, found[position], session_fields[letter.source], made)
         elif position in found:
             made.again.append(_as_it_was(letter, found[position]))
         elif letter.letter.stage == "parse":
@@ -89,7 +91,7 @@ def _as_it_was(letter: Letter, message: Message) -> Again:
     return Again(letter, message.topic(), message.key(), message.value(), message.partition(), message.timestamp()[1])
 
 
-def _plan_of_sink(settings: Settings, letter: Letter, message: Message, made: Plan) -> None:
+def _plan_of_sink(settings: Kafka, letter: Letter, message: Message, session_fields: Collection[str], made: Plan) -> None:
     """What to do about a record that the sink could not write."""
     from schemas.envelope import EventEnvelope, Patch, Summary, decode  # a host without the extras can still list letters
 
@@ -102,8 +104,7 @@ def _plan_of_sink(settings: Settings, letter: Letter, message: Message, made: Pl
     if isinstance(envelope, Patch | Summary):
         made.outdated.append((letter, envelope.time))
     elif isinstance(envelope, EventEnvelope):
-        session_fields = load_source(settings, letter.source).session_properties
-        topic = kafka.topic(settings.kafka, letter.source, "events")
+        topic = kafka.topic(settings, letter.source, "events")
         made.again.append(again._replace(topic=topic, value=before_session(envelope, session_fields), partition=-1))
     else:
         made.again.append(again)
@@ -113,8 +114,11 @@ def before_session(envelope: "EventEnvelope", session_fields: Collection[str]) -
     """An event as parse made it: without its session, and without the fields of the document that came of that."""
     from schemas.envelope import encode_event
 
-    fields = msgspec.json.decode(envelope.document, type=dict[str, msgspec.Raw])
-    document = msgspec.json.encode({name: value for name, value in fields.items() if name not in session_fields})
+    try:
+        fields = msgspec.json.decode(envelope.document, type=dict[str, msgspec.Raw])
+        document = msgspec.json.encode({name: value for name, value in fields.items() if name not in session_fields})
+    except msgspec.DecodeError:  # no JSON object, which may be why it failed
+        document = envelope.document
     return encode_event(envelope._replace(session=None, late=False, document=document))
 
 

@@ -334,3 +334,11 @@ def test_a_record_cannot_say_what_its_session_says() -> None:
 def test_blocks_of_json_that_are_refused(block: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**block)
+
+
+def test_the_mark_that_windows_puts_before_a_file_is_no_part_of_its_first_record() -> None:
+    source = make(format="json")
+    (first,) = source.parse(b'\xef\xbb\xbf{"a": 1}\r', PLACE, 0, None)
+    assert isinstance(first, Event)
+    assert first.document["a"] == 1
+    assert dead(source, b'\xef\xbb\xbf{"a": 1}').reason == "not_json"

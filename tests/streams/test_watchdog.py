@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
 from streams import watchdog
@@ -67,6 +68,27 @@ def test_a_right_that_is_taken_away_fails_the_worker(monkeypatch: pytest.MonkeyP
     dog.stop()
     assert [failure.exit_code for failure in failures[:1]] == ([77] if said else [])
     assert all(said and said in failure.message for failure in failures)
+
+
+@pytest.mark.parametrize("error", [ConsumerNotStarted(), RuntimeError("defect")])
+def test_a_worker_that_cannot_be_watched_fails_unless_it_has_not_begun(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(watchdog, "LOOK_EVERY_S", 0.01)
+    looked = threading.Semaphore(0)
+    failures: list[Exception] = []
+
+    def look(_: Watchdog) -> None:
+        looked.release()
+        raise error
+
+    monkeypatch.setattr(Watchdog, "look", look)
+    app: Any = SimpleNamespace(conf=SimpleNamespace(id="tailrace-parse"), consumer=SimpleNamespace(left_group=lambda: None))
+    dog = Watchdog(Kafka(), app, failures.append)
+    dog.start()
+    assert looked.acquire(timeout=10)
+    if isinstance(error, ConsumerNotStarted):
+        assert looked.acquire(timeout=10), "it looks again"
+    dog.stop()
+    assert failures == ([] if isinstance(error, ConsumerNotStarted) else [error])
 
 
 DAMAGED = """

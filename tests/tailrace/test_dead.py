@@ -170,6 +170,12 @@ def test_events_that_the_sink_could_not_write_go_through_sessionize(settings: Se
     assert [record.value for record in read_topic(settings, SOURCE, "enriched")[before:]] == [b"no Avro"], "a newer sink may read it"
 
 
+@pytest.mark.parametrize("document", [b"no JSON", b"[1]", b'{"a":'])
+def test_a_document_that_is_none_is_sent_again_as_it_is(document: bytes) -> None:
+    event = EventEnvelope("id-1", OCTOBER_2016, "client", "kind", 7, False, document)
+    assert decode(retry.before_session(event, ["session_os"])) == event._replace(session=None)
+
+
 def test_what_newer_records_may_have_overtaken_is_not_sent_again(settings: Settings, dead: Dead) -> None:
     old = bury_record(settings, encode_patch(Patch("id-1", OCTOBER_2016, 7)), "patch_without_document")
     view = bury_record(settings, encode_summary(Summary("v", OCTOBER_2016 + 3 * DAY_MS, "views", b"{}")), "document_parsing_exception")
