@@ -95,8 +95,8 @@ def start(
     """Make the generation NAME of all sources from what Kafka holds, beside the running pipeline, and keep it up with live data.
 
     It has topics, groups and indices of its own; nothing of the generation that users see is touched. Runs until SIGTERM or Ctrl-C, and
-    goes on where it was when it is started again, also after a kill. On this machine its workers give way to others. A generation of a part of the events (--since, --offset) is good
-    for trying a parser out.
+    goes on where it was when it is started again, also after a kill. On this machine its workers give way to others.
+    A generation of a part of the events (--since, --offset) is good for trying a parser out.
     """
     if not NAME.fullmatch(name):
         raise click.BadParameter(f"{name!r}: a letter, then at most 19 letters (lower case) and digits, as in v2", param_hint="NAME")
