@@ -52,9 +52,9 @@ def write_files(folder: Path, events: int) -> int:
 
 @contextmanager
 def running(config: Path, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """`tailrace run`, which is stopped at the end if it has not ended."""
+    """A command of `tailrace`, which is stopped at the end if it has not ended."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-    command = [sys.executable, "-m", "tailrace.cli", "--config", str(config), "run", *words]
+    command = [sys.executable, "-m", "tailrace.cli", "--config", str(config), *words]
     with (config.parent / "log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
         try:
             yield process
@@ -81,7 +81,7 @@ def cpu_s(pid: int) -> dict[str, float]:
 def backfill(config: Path, events: int, size: int) -> None:
     began = time.monotonic()
     used: dict[str, float] = {}
-    with running(config, "--once") as process:
+    with running(config, "run", "--once") as process:
         while process.poll() is None:
             used |= cpu_s(process.pid)
             time.sleep(LOOK_S)
@@ -122,26 +122,30 @@ class Writer(threading.Thread):
                     self.written_at[probe] = time.monotonic()
                 time.sleep(0.01)
 
+    def end(self) -> None:
+        """Write no more than this."""
+        self._seconds = 0.0
+
 
 def live(client: Elasticsearch, settings: Settings, config: Path, traces: Path, rate: int, seconds: float) -> None:
     file = traces / f"{datetime.now(ZONE):%Y-%m-%d}.trace"
-    with running(config):
+    with running(config, "run"):
         warm = Writer(file, rate, 5)
         warm.start()
-        found = _found(client, settings, warm, 60)
-        assert found, "the first live lines did not arrive"
+        assert found(client, settings, warm, 60), "the first live lines did not arrive"
         writer = Writer(file.with_suffix(".live.trace"), rate, seconds)
         writer.start()
-        waited = sorted(_found(client, settings, writer, seconds + 60).values())
-    lost = len(writer.written_at) - len(waited)
-    quantiles = statistics.quantiles(waited, n=100)
-    print(
-        f"live lines at {rate:,} a second for {seconds:.0f} s, from append to found: median {quantiles[49]:.2f} s, "
-        f"99th percentile {quantiles[98]:.2f} s ({len(waited)} probes, {lost} not found)"
-    )
+        waited = found(client, settings, writer, seconds + 60)
+    print(f"live lines at {rate:,} a second for {seconds:.0f} s, from append to found: {in_words(waited, len(writer.written_at))}")
 
 
-def _found(client: Elasticsearch, settings: Settings, writer: Writer, patience_s: float) -> dict[str, float]:
+def in_words(waited: Mapping[str, float], written: int) -> str:
+    """Of the seconds that probes waited, of so many that were written."""
+    quantiles = statistics.quantiles(waited.values(), n=100)
+    return f"median {quantiles[49]:.2f} s, 99th percentile {quantiles[98]:.2f} s ({len(waited)} probes, {written - len(waited)} not found)"
+
+
+def found(client: Elasticsearch, settings: Settings, writer: Writer, patience_s: float) -> dict[str, float]:
     """Seconds from the append of each probe until a search found it."""
     waited: dict[str, float] = {}
     deadline = time.monotonic() + patience_s
@@ -159,19 +163,13 @@ def _found(client: Elasticsearch, settings: Settings, writer: Writer, patience_s
     return waited
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks e2e", description=__doc__)
-    parser.add_argument("--lines", type=int, default=1_000_000)
-    parser.add_argument("--rate", type=int, default=1_000, help="live lines a second")
-    parser.add_argument("--seconds", type=float, default=60, help="of live lines")
-    options = parser.parse_args(argv)
+def configure(folder: Path, mark: str) -> tuple[Path, Path]:
+    """A configuration file for a pipeline whose names begin with `mark`, and the folder of its traces."""
     configured = load()
-    mark = f"e2e-bench-{uuid.uuid4().hex[:8]}-"
-    with tempfile.TemporaryDirectory(prefix="tailrace-e2e-") as folder:
-        traces = Path(folder, "traces")
-        traces.mkdir()
-        config = Path(folder, "tailrace.toml")
-        config.write_text(f"""\
+    traces = folder / "traces"
+    traces.mkdir()
+    config = folder / "tailrace.toml"
+    config.write_text(f"""\
 state_dir = "{folder}/state"
 [kafka]
 bootstrap_servers = "{configured.kafka.bootstrap_servers}"
@@ -182,6 +180,17 @@ index_prefix = "{mark}"
 [sources.{SOURCE}]
 paths = ["{traces}/*.trace"]
 """)
+    return config, traces
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks e2e", description=__doc__)
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--rate", type=int, default=1_000, help="live lines a second")
+    parser.add_argument("--seconds", type=float, default=60, help="of live lines")
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="tailrace-e2e-") as folder:
+        config, traces = configure(Path(folder), f"e2e-bench-{uuid.uuid4().hex[:8]}-")
         settings = load(config, {})
         client = search.connect(settings.elasticsearch, 5)
         try:

@@ -32,7 +32,7 @@ from schemas.envelope import EventEnvelope, encode_event
 from schemas.source import Source, SourceSettings
 from sinks import templates, writer
 from sinks.bulk import MAX_OPERATIONS, Splicer
-from sinks.consume import Sink
+from sinks.consume import Sink, collect_seldom
 from tailrace import kafka, search
 from tailrace.settings import Kafka, Settings, load
 
@@ -89,8 +89,8 @@ def envelope(number: int) -> EventEnvelope:
     )
 
 
-def fill(own: Kafka, documents: int) -> None:
-    """The topic of Avro events that ours reads, and one of JSON for the others."""
+def fill(own: Kafka, documents: int, *, others: bool) -> None:
+    """The topic of Avro events that ours reads, and one of JSON for the others, where there are others."""
     admin = kafka.connect(own, 5)
     kafka.ensure_topics(admin, own, [SOURCE])
     admin.create_topics([NewTopic(_json_topic(own), own.partitions, own.replication_factor)])[_json_topic(own)].result(timeout=30)
@@ -99,6 +99,8 @@ def fill(own: Kafka, documents: int) -> None:
     for number in range(documents):
         event = envelope(number)
         producer.produce(topic, key=event.client, value=encode_event(event))
+        if not others:
+            continue
         document = b'{"id":"%b","sessionId":%d,%b' % (event.id.encode(), event.session or 0, event.document[1:])
         producer.produce(_json_topic(own), key=event.client, value=document)
     assert producer.flush(120) == 0, "Kafka does not take the documents"
@@ -130,6 +132,7 @@ def run_sink(settings: Settings, documents: int) -> Run:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     before = _cpu_s()
+    collect_seldom()
     sink.run(stop)
     client.indices.refresh(index=f"{settings.elasticsearch.index_prefix}*")
     return Run(time.perf_counter() - sink.began, _cpu_s() - before)
@@ -200,6 +203,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks sink", description=__doc__)
     parser.add_argument("--documents", type=int, default=300_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--no-peers", action="store_true", help="only ours and the limit")
     options = parser.parse_args(argv)
     configured = load()
     mark = f"sink-bench-{uuid.uuid4().hex[:8]}-"
@@ -212,7 +216,8 @@ def main(argv: list[str] | None = None) -> None:
         LIMIT: partial(_in_process, run_limit, settings, options.documents),
         OURS: partial(_in_process, run_sink, settings, options.documents),
     }
-    for peer in peers():
+    others = [] if options.no_peers else peers()
+    for peer in others:
         if peer.missing is None:
             programs[peer.name + version(peer)] = partial(run_peer, peer, settings, options.documents)
         else:
@@ -220,7 +225,7 @@ def main(argv: list[str] | None = None) -> None:
     runs: dict[str, list[Run]] = {name: [] for name in programs}
     try:
         templates.install(client, settings.elasticsearch, [source()])
-        fill(settings.kafka, options.documents)
+        fill(settings.kafka, options.documents, others=bool(others))
         for number in range(options.runs):
             for name, measure in programs.items():
                 run = measure()

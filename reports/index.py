@@ -1,6 +1,6 @@
 """Asking the index: names of a source's indices, and groups of a composite aggregation, page after page."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
@@ -14,6 +14,10 @@ from tailrace.settings import Settings
 from tailrace.sources import load_source, load_sources
 
 Bucket = dict[str, Any]
+
+
+_PARTS = [f"aggregations.{queries.GROUPS}.{part}" for part in ("after_key", "buckets.key", "buckets.doc_count", "buckets.*.value")]
+"""Of an answer, what is needed: with tens of thousands of groups the rest takes as long to carry as the groups to find."""
 
 
 class Ask(Protocol):
@@ -51,10 +55,14 @@ def in_words(index: str) -> Iterator[None]:
         raise Unreachable(f"Elasticsearch stopped answering ({type(error).__name__}) while asked about {index}") from None
 
 
-def search(client: Elasticsearch, index: str, body: queries.Body) -> dict[str, Any]:
-    """The response. No index at all is an empty answer. Raises as `in_words`, and where shards are missing."""
+def search(client: Elasticsearch, index: str, body: queries.Body, only: Collection[str] = ()) -> dict[str, Any]:
+    """The response, or `only` these parts of it (paths). No index at all is an empty answer.
+
+    Raises as `in_words`, and where shards are missing.
+    """
     with in_words(index):
-        found = client.search(index=index, ignore_unavailable=True, allow_no_indices=True, **body)
+        parts = ["_shards.failed", *only] if only else None
+        found = client.search(index=index, ignore_unavailable=True, allow_no_indices=True, filter_path=parts, **body)
     if found["_shards"]["failed"]:
         raise TailraceError(f"{found['_shards']['failed']} shards of {index} did not answer, so the figures would be too low; try again")
     return dict(found)
@@ -69,7 +77,7 @@ def asker(client: Elasticsearch, index: str, summaries: str = "") -> Ask:
     def ask(body: queries.Body, family: str | None = None) -> Iterator[Bucket]:
         asked = index if family is None else f"{summaries}{family}"
         while True:
-            page = search(client, asked, body).get("aggregations", {}).get(queries.GROUPS, {})
+            page = search(client, asked, body, _PARTS).get("aggregations", {}).get(queries.GROUPS, {})
             yield from page.get("buckets", [])
             if len(page.get("buckets", [])) < queries.PAGE:
                 return

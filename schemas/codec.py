@@ -67,7 +67,7 @@ def compile_writer(schema: Schema, header: bytes, repeated: Collection[str] = ()
     parts = ["header"]
     for field in schema["fields"]:
         name = field["name"]
-        kind, nullable = _kind(field)
+        kind, nullable = field_type(field)
         if kind == "boolean":
             part = rf'(b"\x01" if {name} else b"\x00")'
         elif kind == "bytes":  # the longest ones, not to be copied twice
@@ -101,13 +101,13 @@ def compile_reader(schema: Schema, start: int, wanted: Collection[str] | None = 
             found.append(name)
     lines.append("if at != len(data): raise ValueError(f'{len(data)} bytes where the record has {at}')")
     lines.append(f"return {', '.join(found)}")
-    return _compile(f"def read(data):{_INDENT}{_INDENT.join(lines)}", {"last_long": _last_long})
+    return _compile(f"def read(data):{_INDENT}{_INDENT.join(lines)}", {"last_long": last_long})
 
 
 def _read(field: Schema, is_wanted: bool, is_last: bool) -> Iterator[str]:
     """The lines that read a field at `at`, or go past it."""
     name = field["name"]
-    kind, nullable = _kind(field)
+    kind, nullable = field_type(field)
     lines = list(_read_value(name if is_wanted else None, kind))
     if is_wanted and is_last and kind == "long":
         lines = [f"{name} = last_long(data[at:]); at = len(data)"]
@@ -149,8 +149,8 @@ def _read_value(name: str | None, kind: str) -> Iterator[str]:
 
 
 @lru_cache(_CACHED)
-def _last_long(data: bytes) -> int:
-    """An integer that ends the record, so that its bytes are known before it is read."""
+def last_long(data: bytes) -> int:
+    """An integer whose bytes are known before it is read, such as one that ends the record. Raises ValueError and IndexError."""
     if not data:
         raise IndexError("no integer where one begins")
     number = 0
@@ -161,7 +161,7 @@ def _last_long(data: bytes) -> int:
     return number >> 1 ^ -(number & 1)
 
 
-def _kind(field: Schema) -> tuple[str, bool]:
+def field_type(field: Schema) -> tuple[str, bool]:
     """A field's type without logical types, and whether it may be null."""
     kind = field["type"]
     nullable = isinstance(kind, list)

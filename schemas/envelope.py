@@ -7,6 +7,8 @@ that is what makes it cheap: an envelope costs 2 us to encode, a typed record of
 
 import io
 import json
+import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +16,8 @@ import msgspec
 from fastavro import parse_schema, schemaless_reader
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-from schemas.codec import compile_reader, compile_writer
+from schemas import pattern
+from schemas.codec import compile_reader, compile_writer, last_long
 
 _FOLDER = Path(__file__).parent / "avro"
 _MARK = b"\xc3\x01"
@@ -184,17 +187,46 @@ def open_event(data: bytes) -> OpenEvent:
         raise ValueError(f"damaged Avro value: {error!r}") from error
 
 
-_indexed = compile_reader(_EVENT.newest, _HEADER_BYTES, ("id", "time", "session", "late", "document", "version"))
+_FIELDS = _EVENT.newest["fields"]
+_AFTER_DOCUMENT = [field["name"] for field in _FIELDS].index("document") + 1
+_to_document = re.compile(
+    re.escape(_EVENT.header)
+    + pattern.pattern(
+        _FIELDS[:_AFTER_DOCUMENT],
+        {"id": b"(%b)" % pattern.TEXT, "time": pattern.STRETCH, "session": b"(%b)" % pattern.INTEGER, "late": pattern.NO}
+        | {"document": b"(%b)" % pattern.SIZE},
+    ),
+    re.DOTALL,
+).match
+_after_document = re.compile(pattern.pattern(_FIELDS[_AFTER_DOCUMENT:], {"version": b"(%b)" % pattern.INTEGER}), re.DOTALL).fullmatch
 
-IndexedEvent = tuple[str, int | None, int | None, bool, bytes, int | None]
-"""id, time, session, late, document, version."""
+STRETCH_MS = 1 << pattern.STRETCH_BITS
+
+UsualEvent = tuple[str, bytes | None, int | None, bytes, int | None]
+"""id; stretch of time: the same bytes for all times from one multiple of `STRETCH_MS` to the next, None for no time; session; the
+document without its opening brace; version."""
 
 
-def indexed_event(data: bytes) -> IndexedEvent | None:
-    """What a sink needs of an event; None for every other record. Raises ValueError for a damaged one."""
-    if data[:_HEADER_BYTES] != _EVENT.header:
+def usual_event(data: bytes) -> UsualEvent | None:
+    """What a sink needs of nearly all events. None for what is left to `decode`: late events, events with a text of more than
+    `schemas.pattern.LONGEST_TEXT` bytes or of 1970 and before, records of older versions and other kinds, damaged ones.
+
+    Raises ValueError for an id that is not UTF-8.
+    """
+    head = _to_document(data)
+    if head is None:
         return None
-    try:
-        return _indexed(data)  # type: ignore[no-any-return]
-    except (IndexError, ValueError) as error:
-        raise ValueError(f"damaged Avro value: {error!r}") from error
+    identity, stretch, session, size = head.groups()
+    begin = head.end()
+    end = begin + last_long(size)
+    tail = _version(data[end:])
+    if tail is None:
+        return None
+    return identity[1:].decode(), stretch, None if session is None else last_long(session), data[begin + 1 : end], tail[0]
+
+
+@lru_cache(1024)
+def _version(tail: bytes) -> tuple[int | None] | None:
+    """The version, from all that follows an event's document; None where that is not what has to follow."""
+    found = _after_document(tail)
+    return found and (None if found[1] is None else last_long(found[1]),)

@@ -10,7 +10,7 @@ from types import FrameType
 import click
 from elasticsearch import OrjsonSerializer
 
-from sinks.consume import Sink
+from sinks.consume import Sink, collect_seldom
 from sinks.fields import Fields
 from sinks.figures import answered
 from tailrace import generations, kafka, kafka_access, options, search
@@ -45,6 +45,7 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float, gener
     client = search.connect(settings.elasticsearch, wait_s, serializer=OrjsonSerializer())  # answers are long
     kafka_access.require(admin, settings.kafka, "sink", names)
     fields.install(client)
+    collect_seldom()
     writer = Sink(settings, [sources[name] for name in names], client)
     with answered(writer, settings.sink.monitor), stopped_by_signals() as stop, fields.followed(client, stop):
         writer.run(stop)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from schemas.envelope import indexed_event
+from schemas.envelope import EventEnvelope, decode
 from sinks.bulk import Record
 from sinks.consume import Sink
 from tailrace import metrics
@@ -56,11 +56,11 @@ def _event_times(records: list[Record]) -> Iterator[int]:
     """Milliseconds since 1970 of those that are events and have a time."""
     for record in records:
         try:
-            event = indexed_event(record.value() or b"")
+            event = decode(record.value() or b"")
         except ValueError:
             continue
-        if event is not None and event[1] is not None:
-            yield event[1]
+        if isinstance(event, EventEnvelope) and event.time is not None:
+            yield event.time
 
 
 @contextmanager

@@ -25,6 +25,8 @@ from tailrace.supervisor import Supervisor
 PLAIN_EVERY_S = 10.0
 """In a pipe."""
 LOOK_EVERY_S = 1.0
+NICENESS = 10
+"""Of the replay and its workers: on a machine that the live pipeline needs too, they take what it leaves."""
 ANSWER_S = 20.0
 
 WHAT_IS_LEFT = "the oldest record that Kafka has kept"
@@ -93,8 +95,8 @@ def start(
     """Make the generation NAME of all sources from what Kafka holds, beside the running pipeline, and keep it up with live data.
 
     It has topics, groups and indices of its own; nothing of the generation that users see is touched. Runs until SIGTERM or Ctrl-C, and
-    goes on where it was when it is started again, also after a kill. A generation of a part of the events (--since, --offset) is good
-    for trying a parser out.
+    goes on where it was when it is started again, also after a kill. On this machine its workers give way to others.
+    A generation of a part of the events (--since, --offset) is good for trying a parser out.
     """
     if not NAME.fullmatch(name):
         raise click.BadParameter(f"{name!r}: a letter, then at most 19 letters (lower case) and digits, as in v2", param_hint="NAME")
@@ -113,6 +115,7 @@ def start(
             "or take another name"
         )
     own, names = generations.settings_of(settings, generation), list(settings.sources)
+    os.nice(NICENESS)
     with (
         Display(f"generation {name} of {generation.of}", PLAIN_EVERY_S) as display,
         Monitor(own, names) as monitor,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import schemas.envelope
 from schemas.envelope import (
+    STRETCH_MS,
     EventEnvelope,
     Patch,
     SessionSummary,
@@ -23,8 +24,8 @@ from schemas.envelope import (
     encode_patch,
     encode_session,
     encode_summary,
-    indexed_event,
     open_event,
+    usual_event,
 )
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -80,7 +81,38 @@ def test_a_session_is_spliced_into_an_event(event: EventEnvelope, session: int |
     assert (opened.document, opened.origin) == (event.document, event.origin)
     whole = opened.enriched(session, late)
     assert decode(whole) == event._replace(session=session, late=late)
-    assert indexed_event(whole) == (event.id, event.time, session, late, event.document, event.version)
+
+
+@given(EVENTS.map(lambda event: event._replace(late=False)))
+def test_of_a_usual_event_the_same_is_read_at_once(event: EventEnvelope) -> None:
+    found = usual_event(encode_event(event))
+    if event.time is not None and event.time < STRETCH_MS:
+        assert found is None
+        return
+    assert found is not None
+    identity, stretch, session, fields, version = found
+    assert (identity, session, fields, version) == (event.id, event.session, event.document[1:], event.version)
+    assert (stretch is None) is (event.time is None)
+
+
+@given(st.integers(1, 2**42), st.integers(0, STRETCH_MS - 1), st.integers(0, STRETCH_MS - 1))
+def test_a_stretch_is_the_times_between_two_multiples_of_its_length(number: int, one: int, another: int) -> None:
+    def stretch(time: int) -> bytes | None:
+        found = usual_event(encode_event(EventEnvelope("a", time, None, "read", None, False, b"{}")))
+        assert found is not None
+        return found[1]
+
+    begin = number * STRETCH_MS
+    assert stretch(begin + one) == stretch(begin + another) != stretch(begin + STRETCH_MS)
+
+
+@pytest.mark.parametrize(
+    "change", [{"late": True}, {"id": "a" * 64}, {"client": "a" * 64}, {"kind": "a" * 64}, {"time": -(2**40)}, {"time": 1}]
+)
+def test_what_is_not_usual_is_for_the_other_reader(change: dict[str, Any]) -> None:
+    event = EventEnvelope("a", 2**40, "b", "read", 5, False, b"{}")
+    assert usual_event(encode_event(event)) is not None
+    assert usual_event(encode_event(event._replace(**change))) is None
 
 
 def test_an_event_of_an_older_version_is_opened_as_todays() -> None:
@@ -94,7 +126,7 @@ def test_an_event_of_an_older_version_is_opened_as_todays() -> None:
 
 def test_only_events_are_opened() -> None:
     patch = encode_patch(Patch("a", 1, 2))
-    assert indexed_event(patch) is None
+    assert usual_event(patch) is None
     with pytest.raises(ValueError, match="a Patch where events are expected"):
         open_event(patch)
 
@@ -148,7 +180,11 @@ def test_damaged_bytes_are_refused_or_read_as_something_else(event: EventEnvelop
     for read in decode, open_event:
         with pytest.raises(ValueError, match=r"damaged|no schema"):
             read(whole[:cut])
+    assert usual_event(whole[:cut]) is None
     changed = whole[:cut] + data.draw(st.binary(max_size=5)) + whole[cut + 1 :]
-    for read in decode, open_event, indexed_event:
+    for read in decode, open_event:
         with suppress(ValueError):  # nothing else may be raised
             read(changed)
+    with suppress(ValueError):
+        if found := usual_event(changed):
+            assert found[0] == decode(changed)[0]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.envelope import EventEnvelope, Patch, Summary
+from schemas.envelope import STRETCH_MS, EventEnvelope, Patch, Summary, encode_event
 from schemas.source import Source, SourceSettings
 from sinks.bulk import Splicer, Unusable, action
 
@@ -49,6 +49,18 @@ def test_an_event_becomes_its_document_with_the_session(
     assert read(operation) == ("create" if late else "index", "p-own-2016.10", document_id, expected)
     about = action(operation)
     assert (about.verb, about.index_name, about.id) == ("create" if late else "index", "p-own-2016.10", document_id)
+
+
+NOVEMBER_2016 = 1_477_958_400_000
+times = st.integers(NOVEMBER_2016 - 2 * STRETCH_MS, NOVEMBER_2016 + 2 * STRETCH_MS) | st.none() | st.integers(0, 2**42)
+
+
+@given(st.lists(st.tuples(ids, times, st.booleans(), st.sampled_from([None, -1, 7])), min_size=1))
+def test_a_record_becomes_the_operation_of_its_event(seeds: list[tuple[str, int | None, bool, int | None]]) -> None:
+    splicer = Splicer(SOURCE, "p-")  # one: what it remembers of a time must fit the next
+    for document_id, time, late, version in seeds:
+        made = event(id=document_id, time=time, late=late, version=version)
+        assert splicer.splice(encode_event(made)) == Splicer(SOURCE, "p-").operation(made)
 
 
 def test_a_versioned_event_lets_the_index_refuse_what_is_older() -> None:

@@ -1,0 +1,55 @@
+"""Avro records read by a regular expression that is made from the schema.
+
+A length stands before each text, and a regular expression cannot count; but "a 3 and three bytes, or a 4 and four bytes, or …"
+says the same of every text below 64 bytes, and is walked in C. What does not match, longer texts and damaged records, is for
+`schemas.codec` to read.
+
+Half a microsecond of one core for an event with a document of 300 bytes, where code compiled from the schema needs 2 to 2.5.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from schemas.codec import Schema, field_type
+
+LONGEST_TEXT = 63
+"""Bytes: the lengths that Avro writes as a single byte."""
+
+
+def _one_of(numbers: Iterable[int]) -> bytes:
+    return b"[%b]" % b"".join(re.escape(bytes((number,))) for number in numbers)
+
+
+_MORE, _LAST = rb"[\x80-\xff]", rb"[\x00-\x7f]"
+"""Bytes of an integer, seven bits in each, the lowest first."""
+_MORE_EVEN, _LAST_EVEN = _one_of(range(0x80, 0x100, 2)), _one_of(range(0, 0x80, 2))
+"""The first byte of an integer that is not negative."""
+
+TEXT = b"(?:%b)" % b"|".join(b"%b.{%d}" % (re.escape(bytes((2 * length,))), length) for length in range(LONGEST_TEXT + 1))
+INTEGER = b"%b*%b" % (_MORE, _LAST)
+SIZE = b"(?:%b%b*%b|%b)" % (_MORE_EVEN, _MORE, _LAST, _LAST_EVEN)
+"""Of bytes, whose value is not matched."""
+NO, YES_OR_NO = rb"\x00", rb"[\x00\x01]"
+
+STRETCH_BITS = 20
+STRETCH = b"%b%b%b(%b*%b)" % (_MORE_EVEN, _MORE, _MORE, _MORE, _LAST)
+"""An integer of more than `STRETCH_BITS` bits that is not negative. The group is the same for all that differ in those bits only: of
+times in milliseconds, for a stretch of 17 minutes that begins at a multiple of its length."""
+
+_VALUES = {"boolean": YES_OR_NO, "bytes": SIZE, "int": INTEGER, "long": INTEGER, "string": TEXT}
+
+
+def pattern(fields: Iterable[Schema], values: Mapping[str, bytes]) -> bytes:
+    """A pattern (for `re.DOTALL`) of these fields of a record; bytes can only be the last of them.
+
+    `values`: what to match instead of any value of the field's type, for some fields by name; null matches in any case. Groups
+    are None where it does.
+    """
+    parts = []
+    kind = ""
+    for field in fields:
+        assert kind != "bytes", f"{field['name']}: nothing can be matched behind bytes"
+        kind, nullable = field_type(field)
+        value = values.get(field["name"], _VALUES[kind])
+        parts.append(rb"(?:\x00|\x02%b)" % value if nullable else value)
+    return b"".join(parts)
