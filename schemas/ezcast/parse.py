@@ -69,7 +69,7 @@ class _Plan(NamedTuple):
     names: tuple[str, ...]
     typed: tuple[_Typed, ...]
     document: Document
-    """All that its documents hold, without values: a copy has its size from the start, which saves a third of filling it."""
+    """All that its documents hold, without values: a copy has its size from the start, which saves a quarter of filling it."""
     tags: tuple[str, ...] = ()
 
 
