@@ -23,6 +23,8 @@ STAGES: dict[str, kafka.Kind] = {"parse": "raw", "sessionize": "events", "sink":
 """Each stage's name, which is its consumer group's role, and the topics that it reads, in the order of the data."""
 
 REQUEST_S = 5.0
+REFRESH_S = 60.0
+"""How long a server that has just been filled may take to make it searchable."""
 LOOK_EVERY_S = 1.0
 DEAD_LETTERS_S = 0.5
 """At most this long is spent on new dead letters in one look; the rest is read in the next."""
@@ -147,8 +149,12 @@ class Monitor:
         return Progress(began, stages, self._documents(), self._dead.copy())
 
     def refresh(self) -> None:
-        """Make everything written so far searchable."""
-        self._search.indices.refresh(index=self._indices, ignore_unavailable=True, allow_no_indices=True)
+        """Make everything written so far searchable. Raises Unreachable."""
+        client = self._search.options(request_timeout=REFRESH_S)
+        try:
+            client.indices.refresh(index=self._indices, ignore_unavailable=True, allow_no_indices=True)
+        except (ApiError, TransportError) as error:
+            raise Unreachable(f"everything is in the index, but Elasticsearch does not make it searchable now: {error}") from None
 
     def _topics(self, kind: kafka.Kind) -> list[str]:
         return [kafka.topic(self._kafka, source, kind) for source in self._sources]
