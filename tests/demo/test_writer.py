@@ -83,7 +83,7 @@ def audit(*, events: int, repeated: int, indexed: int) -> list[SourceAudit]:
         repeated_events=repeated,
         indexed=indexed,
     )
-    nothing = dict.fromkeys(("foreign", "no_place", "unreadable", "deleted_records"), 0)
+    nothing = dict.fromkeys(("foreign", "no_place", "unreadable", "deleted_records", "not_harvested"), 0)
     return [SourceAudit(source="ezcast", clean=True, files=[file], totals={}, problems=[], **nothing)]
 
 
