@@ -76,16 +76,16 @@ def watched(ask: Ask, period: Period, top: int | None) -> list[Table]:
     """
     family = queries.SUMMED_VIEWS
     sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    titles: dict[tuple[str, str], tuple[float, str]] = {}
     for bucket in ask(queries.watched(period), family):
-        key, video = bucket["key"], _video(bucket)
-        row = sums[video]
-        row[0] += bucket["doc_count"] if key["viewed"] else 0
+        row = sums[_video(bucket)]
+        row[0] += bucket["doc_count"] if bucket["key"]["viewed"] else 0
         row[2] += int(bucket["seconds"]["value"])
-        if key["title"]:
-            titles[video] = max(titles.get(video, (0.0, "")), (bucket["latest"]["value"], key["title"]))
     for bucket in ask(queries.viewers(period), family):
         sums[_video(bucket)][1] += bucket["key"]["netid"] not in (None, queries.NO_LOGIN)
+    titles: dict[tuple[str, str], tuple[float, str]] = {}
+    for bucket in ask(queries.watched_titles(period), family):
+        if bucket["key"]["title"]:
+            titles[_video(bucket)] = max(titles.get(_video(bucket), (0.0, "")), (bucket["latest"]["value"], bucket["key"]["title"]))
     ranked, left_out = largest({video: tuple(row) for video, row in sums.items()}, top)
     rows = [(album, asset, titles.get((album, asset), (0.0, None))[1], *figures) for album, asset, *figures in ranked]
     columns = (Column("album", "text"), Column("asset", "text"), Column("title", "text"))

@@ -216,3 +216,14 @@ def _without_session(events: list[Event]) -> int:
 
 def _next_day(day: str) -> str:
     return str(date.fromisoformat(day) + timedelta(days=1))
+
+
+@pytest.mark.servers
+def test_a_view_with_two_titles_is_one_view(ezcast: Stage) -> None:
+    view = {"album": "A", "asset": "1", "netid": "ada", "play_time": 70, "viewed": True}
+    for day, title in (("2016-04-05", ["old", "new"]), ("2016-04-06", "new")):
+        ezcast.put("ezcast-views-2016.04", day, {**view, "@timestamp": f"{day}T00:00:00.000Z", "day": day, "asset_name": title})
+    found = ezcast.run("report", "ezcast", "watched", "--format", "json")
+    assert found.exit_code == 0, found.output
+    (row,) = json.loads(found.stdout)["watched"]
+    assert (row["title"], row["views"], row["play_time"]) == ("new", 2, 140)
