@@ -259,11 +259,14 @@ def _check_and_clear(settings: Settings, documents: int) -> None:
     assert found == documents, f"{found} of {documents} documents are searchable"
     for index in client.indices.get(index=pattern):
         client.indices.delete(index=index)
-    admin = kafka.connect(settings.kafka)
-    for future in admin.delete_consumer_groups([kafka.group(settings.kafka, "sink")]).values():
-        error = future.exception(timeout=30)
-        if error is not None and error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+    admin, group = kafka.connect(settings.kafka), kafka.group(settings.kafka, "sink")
+    while (error := admin.delete_consumer_groups([group])[group].exception(timeout=30)) is not None:
+        code = error.args[0].code()
+        if code == KafkaError.GROUP_ID_NOT_FOUND:
+            return
+        if code != KafkaError.COORDINATOR_LOAD_IN_PROGRESS:  # of a broker that has just started
             raise error
+        time.sleep(0.5)
 
 
 if __name__ == "__main__":
