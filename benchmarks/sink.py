@@ -44,6 +44,9 @@ LIMIT_S = 300.0
 OURS = "tailrace sink"
 LIMIT = "limit: two threads posting prebuilt bodies"
 
+STARTING = {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
+"""What a broker answers that has just started."""
+
 
 class Run(NamedTuple):
     seconds: float
@@ -264,7 +267,7 @@ def _check_and_clear(settings: Settings, documents: int) -> None:
         code = error.args[0].code()
         if code == KafkaError.GROUP_ID_NOT_FOUND:
             return
-        if code != KafkaError.COORDINATOR_LOAD_IN_PROGRESS:  # of a broker that has just started
+        if code not in STARTING:
             raise error
         time.sleep(0.5)
 
