@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from itertools import cycle
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from elasticsearch import Elasticsearch
@@ -37,6 +38,46 @@ PROBE_S = 0.5
 """Between two lines that are looked for."""
 POLL_S = 0.02
 TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Pipeline(NamedTuple):
+    config: Path
+    traces: Path
+    """The folder that it ships."""
+    settings: Settings
+    client: Elasticsearch
+
+
+@contextmanager
+def pipeline(mark: str) -> Iterator[Pipeline]:
+    """Not running yet, in a folder of its own, with names that begin with `mark`; nothing is left of it at the end."""
+    with tempfile.TemporaryDirectory(prefix=f"tailrace-{mark}-") as folder:
+        config, traces = _configure(Path(folder), f"{mark}-bench-{uuid.uuid4().hex[:8]}-")
+        settings = load(config, {})
+        try:
+            yield Pipeline(config, traces, settings, search.connect(settings.elasticsearch, 5))
+        finally:
+            forget(settings)
+
+
+def _configure(folder: Path, mark: str) -> tuple[Path, Path]:
+    """A configuration file for a pipeline whose names begin with `mark`, and the folder of its traces."""
+    configured = load()
+    traces = folder / "traces"
+    traces.mkdir()
+    config = folder / "tailrace.toml"
+    config.write_text(f"""\
+state_dir = "{folder}/state"
+[kafka]
+bootstrap_servers = "{configured.kafka.bootstrap_servers}"
+topic_prefix = "{mark}"
+[elasticsearch]
+url = "{configured.elasticsearch.url}"
+index_prefix = "{mark}"
+[sources.{SOURCE}]
+paths = ["{traces}/*.trace"]
+""")
+    return config, traces
 
 
 def write_files(folder: Path, events: int) -> int:
@@ -127,15 +168,15 @@ class Writer(threading.Thread):
         self._seconds = 0.0
 
 
-def live(client: Elasticsearch, settings: Settings, config: Path, traces: Path, rate: int, seconds: float) -> None:
-    file = traces / f"{datetime.now(ZONE):%Y-%m-%d}.trace"
-    with running(config, "run"):
+def live(its: Pipeline, rate: int, seconds: float) -> None:
+    file = its.traces / f"{datetime.now(ZONE):%Y-%m-%d}.trace"
+    with running(its.config, "run"):
         warm = Writer(file, rate, 5)
         warm.start()
-        assert found(client, settings, warm, 60), "the first live lines did not arrive"
+        assert found(its, warm, 60), "the first live lines did not arrive"
         writer = Writer(file.with_suffix(".live.trace"), rate, seconds)
         writer.start()
-        waited = found(client, settings, writer, seconds + 60)
+        waited = found(its, writer, seconds + 60)
     print(f"live lines at {rate:,} a second for {seconds:.0f} s, from append to found: {in_words(waited, len(writer.written_at))}")
 
 
@@ -145,42 +186,22 @@ def in_words(waited: Mapping[str, float], written: int) -> str:
     return f"median {quantiles[49]:.2f} s, 99th percentile {quantiles[98]:.2f} s ({len(waited)} probes, {written - len(waited)} not found)"
 
 
-def found(client: Elasticsearch, settings: Settings, writer: Writer, patience_s: float) -> dict[str, float]:
+def found(its: Pipeline, writer: Writer, patience_s: float) -> dict[str, float]:
     """Seconds from the append of each probe until a search found it."""
     waited: dict[str, float] = {}
     deadline = time.monotonic() + patience_s
-    pattern = f"{settings.elasticsearch.index_prefix}{SOURCE}-*"
+    pattern = f"{its.settings.elasticsearch.index_prefix}{SOURCE}-*"
     while time.monotonic() < deadline and (writer.is_alive() or len(waited) < len(writer.written_at)):
         missing = [probe for probe in list(writer.written_at) if probe not in waited]
         if missing:
             body: Mapping[str, object] = {"terms": {"netid": missing}}
-            hits = client.search(index=pattern, query=body, source=["netid", "source"], size=1000, ignore_unavailable=True)["hits"]["hits"]
+            answer = its.client.search(index=pattern, query=body, source=["netid", "source"], size=1000, ignore_unavailable=True)
             now = time.monotonic()
-            for hit in hits:
+            for hit in answer["hits"]["hits"]:
                 if hit["_source"]["source"] == str(writer._file):
                     waited.setdefault(hit["_source"]["netid"], now - writer.written_at[hit["_source"]["netid"]])
         time.sleep(POLL_S)
     return waited
-
-
-def configure(folder: Path, mark: str) -> tuple[Path, Path]:
-    """A configuration file for a pipeline whose names begin with `mark`, and the folder of its traces."""
-    configured = load()
-    traces = folder / "traces"
-    traces.mkdir()
-    config = folder / "tailrace.toml"
-    config.write_text(f"""\
-state_dir = "{folder}/state"
-[kafka]
-bootstrap_servers = "{configured.kafka.bootstrap_servers}"
-topic_prefix = "{mark}"
-[elasticsearch]
-url = "{configured.elasticsearch.url}"
-index_prefix = "{mark}"
-[sources.{SOURCE}]
-paths = ["{traces}/*.trace"]
-""")
-    return config, traces
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -189,16 +210,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rate", type=int, default=1_000, help="live lines a second")
     parser.add_argument("--seconds", type=float, default=60, help="of live lines")
     options = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="tailrace-e2e-") as folder:
-        config, traces = configure(Path(folder), f"e2e-bench-{uuid.uuid4().hex[:8]}-")
-        settings = load(config, {})
-        client = search.connect(settings.elasticsearch, 5)
-        try:
-            size = write_files(traces, options.lines)
-            backfill(config, options.lines, size)
-            live(client, settings, config, traces, options.rate, options.seconds)
-        finally:
-            forget(settings)
+    with pipeline("e2e") as its:
+        backfill(its.config, options.lines, write_files(its.traces, options.lines))
+        live(its, options.rate, options.seconds)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,9 @@ from schemas.envelope import EventEnvelope, encode_event
 from schemas.source import Source, SourceSettings
 from sinks import templates, writer
 from sinks.bulk import MAX_OPERATIONS, Splicer
-from sinks.consume import Sink, collect_seldom
+from sinks.consume import COLLECT_EVERY, Sink
 from tailrace import kafka, search
+from tailrace.garbage import collect_seldom
 from tailrace.settings import Kafka, Settings, load
 
 SOURCE = "bench"
@@ -135,7 +136,7 @@ def run_sink(settings: Settings, documents: int) -> Run:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     before = _cpu_s()
-    collect_seldom()
+    collect_seldom(COLLECT_EVERY)
     sink.run(stop)
     client.indices.refresh(index=f"{settings.elasticsearch.index_prefix}*")
     return Run(time.perf_counter() - sink.began, _cpu_s() - before)

@@ -10,10 +10,11 @@ from types import FrameType
 import click
 from elasticsearch import OrjsonSerializer
 
-from sinks.consume import Sink, collect_seldom
+from sinks.consume import COLLECT_EVERY, Sink
 from sinks.fields import Fields
 from sinks.figures import answered
 from tailrace import generations, kafka, kafka_access, options, search
+from tailrace.garbage import collect_seldom
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
 
@@ -45,7 +46,7 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float, gener
     client = search.connect(settings.elasticsearch, wait_s, serializer=OrjsonSerializer())  # answers are long
     kafka_access.require(admin, settings.kafka, "sink", names)
     fields.install(client)
-    collect_seldom()
+    collect_seldom(COLLECT_EVERY)
     writer = Sink(settings, [sources[name] for name in names], client)
     with answered(writer, settings.sink.monitor), stopped_by_signals() as stop, fields.followed(client, stop):
         writer.run(stop)

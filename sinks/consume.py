@@ -1,6 +1,5 @@
 """The loop of a sink: records from Kafka to the lanes, and offsets back to Kafka."""
 
-import gc
 import logging
 import threading
 import time
@@ -48,12 +47,6 @@ GRACE_S = 10.0
 """How long work in hand is carried on when the sink stops or loses partitions."""
 
 _REFUSALS = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.SASL_AUTHENTICATION_FAILED}
-
-
-def collect_seldom() -> None:
-    """Have this process look for garbage in cycles seldom."""
-    gc.freeze()
-    gc.set_threshold(COLLECT_EVERY)
 
 
 class Sink:

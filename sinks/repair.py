@@ -21,6 +21,7 @@ from schemas.source import Source
 from sinks.outcomes import in_words
 from sinks.recompute import LATE, Recomputation, Session, View, fields_read
 from sinks.sorted_scan import Hit, Progress, SortedScan
+from sinks.writer import HEADERS
 from tailrace.errors import TailraceError, Unreachable
 
 DAY_MS = 86_400_000
@@ -29,7 +30,6 @@ AROUND_MS = 2 * DAY_MS
 WRITE_BYTES = 1024 * 1024
 """Of a bulk request, or a little more."""
 
-HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"}
 CHANGED = {"version_conflict_engine_exception", "document_missing_exception"}
 """Errors of an operation on a document that is not any more what it was when it was looked at."""
 

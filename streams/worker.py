@@ -7,7 +7,6 @@ next message, or go on doing nothing.
 """
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from streams.figures import Counts, Figures
 from streams.outbox import Outbox
 from streams.watchdog import Watchdog
 from tailrace.errors import TailraceError
+from tailrace.garbage import collect_seldom
 from tailrace.metrics import expose
 from tailrace.monitor import Answers, Monitor
 from tailrace.settings import Settings
@@ -148,8 +148,7 @@ def run(settings: Settings, build: Callable[[], Worker]) -> None:
         log.info("%s has stopped", worker.app.conf.id)
 
     _quieten()
-    gc.freeze()  # what was imported stays
-    gc.set_threshold(COLLECT_EVERY)
+    collect_seldom(COLLECT_EVERY)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
 
