@@ -7,6 +7,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import orjson
 from aiokafka import ConsumerRecord
@@ -15,8 +16,8 @@ from faust.types import EventT
 
 from schemas.envelope import event_bytes
 from schemas.event import Dead, Event
-from schemas.localtime import UnknownPast
-from schemas.place import Place, origin, split_key
+from schemas.localtime import LocalClock, UnknownPast
+from schemas.place import Place, cut_key, origin, place_of, split_key
 from schemas.source import Source
 from streams.actions import following
 from streams.app import batches, make_app
@@ -45,6 +46,14 @@ class Refusal(Exception):
         self.reason = reason
 
 
+class _File(NamedTuple):
+    """What the records of one file in a batch have in common."""
+
+    place: Place
+    origin: int
+    clock: LocalClock | None
+
+
 class Parser:
     """Turns the raw records of one source into outputs."""
 
@@ -62,33 +71,39 @@ class Parser:
 
         Returns the index of a record whose file's clock must be wound first (`streams.lookback`); go on from there then.
         """
-        parse, clocks = self._source.parse, self.clocks
-        clock = None
+        parse = self._source.parse
+        files: dict[bytes, _File] = {}
         for index in range(start, len(records)):
             record = records[index]
             value = record.value or b""
             try:
-                place, offset = split_key(record.key or b"")
+                prefix, offset = cut_key(record.key or b"")
+                file = files.get(prefix)
+                if file is None:
+                    file = files[prefix] = self._file(record.partition, prefix)
             except ValueError as error:
                 dead = Dead("foreign_key", f"the key names no place in a file: {error}", value, 0)
                 outputs.append(self._dead(record, record.key or b"", dead))
                 continue
-            if clocks is not None:
-                clock = clocks.of((record.partition, place.file))
             try:
-                parsed = parse(value, place, offset, clock)
+                parsed = parse(value, file.place, offset, file.clock)
             except UnknownPast:
                 return index
             except Exception as error:
                 parsed = [_defect(error, value, offset)]
             for item in parsed:
                 if isinstance(item, Event):
-                    outputs.append(self._event(record, item, place, offset))
+                    outputs.append(self._event(record, item, file, offset))
                 else:
                     outputs.append(self._buried(record, item))
         return None
 
-    def _event(self, record: ConsumerRecord, event: Event, place: Place, offset: int) -> Output:
+    def _file(self, partition: int, prefix: bytes) -> _File:
+        place = place_of(prefix)
+        clock = None if self.clocks is None else self.clocks.of((partition, place.file))
+        return _File(place, origin(place.file), clock)
+
+    def _event(self, record: ConsumerRecord, event: Event, file: _File, offset: int) -> Output:
         """An event for its topic. Whatever goes wrong with it makes a dead letter of its record: neighbours are unaffected."""
         try:
             time = event.time
@@ -104,11 +119,9 @@ class Parser:
                 time,
                 client,
                 event.kind,
-                None,
-                False,
                 orjson.dumps(document),
                 document.get(self._version_field) if self._version_field else None,
-                origin(place.file),
+                file.origin,
             )
             if len(value) > kafka.LONGEST_VALUE:
                 raise Refusal("too_large", f"the event takes {len(value):,} bytes, more than a record can hold")
