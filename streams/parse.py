@@ -10,7 +10,6 @@ from functools import partial
 from typing import NamedTuple
 
 import orjson
-from aiokafka import ConsumerRecord
 from confluent_kafka import TopicPartition
 from faust.types import EventT
 
@@ -24,6 +23,7 @@ from streams.app import batches, make_app
 from streams.enrich import Enricher
 from streams.lookback import Clocks, Wind, winder
 from streams.outbox import Output, by_topic
+from streams.records import Record
 from streams.worker import Worker
 from tailrace import dead_share, kafka
 from tailrace.dead import DeadLetter
@@ -66,7 +66,7 @@ class Parser:
         self._version_field = source.version_field
         self.clocks = Clocks(source.local_timezone) if source.local_timezone else None
 
-    def run(self, records: Sequence[ConsumerRecord], start: int, outputs: list[Output]) -> int | None:
+    def run(self, records: Sequence[Record], start: int, outputs: list[Output]) -> int | None:
         """Append what comes of `records[start:]` to `outputs`, and return None.
 
         Returns the index of a record whose file's clock must be wound first (`streams.lookback`); go on from there then.
@@ -103,7 +103,7 @@ class Parser:
         clock = None if self.clocks is None else self.clocks.of((partition, place.file))
         return _File(place, origin(place.file), clock)
 
-    def _event(self, record: ConsumerRecord, event: Event, file: _File, offset: int) -> Output:
+    def _event(self, record: Record, event: Event, file: _File, offset: int) -> Output:
         """An event for its topic. Whatever goes wrong with it makes a dead letter of its record: neighbours are unaffected."""
         try:
             time = event.time
@@ -137,11 +137,11 @@ class Parser:
         if received >= 0:
             raise Refusal("implausible_time", "stamped more than a day later than Kafka received it")
 
-    def _buried(self, record: ConsumerRecord, dead: Dead) -> Output:
+    def _buried(self, record: Record, dead: Dead) -> Output:
         """The dead letter of a part of a record, under the place of that part."""
-        return self._dead(record, b"%b@%d" % (record.key.rpartition(b"@")[0], dead.offset), dead)
+        return self._dead(record, b"%b@%d" % ((record.key or b"").rpartition(b"@")[0], dead.offset), dead)
 
-    def _dead(self, record: ConsumerRecord, key: bytes, dead: Dead) -> Output:
+    def _dead(self, record: Record, key: bytes, dead: Dead) -> Output:
         key = key[: kafka.LONGEST_KEY]
         letter = DeadLetter(
             key, dead.payload[: kafka.LONGEST_VALUE], "parse", dead.reason, dead.message, record.topic, record.partition, record.offset
@@ -176,12 +176,12 @@ class ParseAgent:
         if clocks is not None and message.generation_id != self._generation:
             self._generation = message.generation_id
             clocks.clear()
-        records: Sequence[ConsumerRecord] = event.value
+        records: Sequence[Record] = event.value
         outputs: list[Output] = []
         at = self._parser.run(records, 0, outputs)
         while at is not None and clocks is not None and self._wind is not None:
             record = records[at]
-            place, offset = split_key(record.key)
+            place, offset = split_key(record.key or b"")
             where = TopicPartition(record.topic, record.partition, record.offset)
             clocks.set((record.partition, place.file), await asyncio.to_thread(self._wind, where, place.file, offset))
             at = self._parser.run(records, at, outputs)

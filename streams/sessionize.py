@@ -11,8 +11,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aiokafka import ConsumerRecord
-
 from schemas import notes
 from schemas.envelope import OpenEvent, Patch, SessionSummary, Summary, encode_patch, encode_session, encode_summary, open_event
 from schemas.session import NO_SESSION, session_id
@@ -21,6 +19,7 @@ from schemas.timeformat import EARLIEST_MS, LATEST_MS
 from streams import recovery
 from streams.app import batches, make_app
 from streams.outbox import Output
+from streams.records import Record
 from streams.session_agent import SessionAgent
 from streams.sessions import Client, Session, View
 from streams.state import State, Writes
@@ -59,7 +58,7 @@ class Sessionizer:
         self._topics = topics
         self._readers = notes.readers(source)
 
-    def run(self, records: Sequence[ConsumerRecord], state: State) -> tuple[list[Output], Writes]:
+    def run(self, records: Sequence[Record], state: State) -> tuple[list[Output], Writes]:
         """The outputs of a batch in the order in which they must be read, and what to write to the table."""
         outputs: list[Output] = []
         clients: dict[str, Client] = {}
@@ -71,7 +70,7 @@ class Sessionizer:
         writes.update(state.end_batch(clients))
         return outputs, writes
 
-    def _see(self, record: ConsumerRecord, state: State, clients: dict[str, Client], outputs: list[Output]) -> _Seen | None:
+    def _see(self, record: Record, state: State, clients: dict[str, Client], outputs: list[Output]) -> _Seen | None:
         """Add an event to its client's sessions."""
         key = record.key or b""
         try:
@@ -142,7 +141,7 @@ class Sessionizer:
         summary = Summary(notes.view_id(name, view.key), notes.view_time(view.key), "views", document)
         outputs.append(Output(self._topics.enriched, key, encode_summary(summary)))
 
-    def _dead(self, record: ConsumerRecord, key: bytes, message: str) -> Output:
+    def _dead(self, record: Record, key: bytes, message: str) -> Output:
         """Cut to what a record can hold: one that Kafka does not take would stop the worker again and again."""
         key, payload = key[: kafka.LONGEST_KEY], (record.value or b"")[: kafka.LONGEST_VALUE]
         letter = DeadLetter(key, payload, "sessionize", "foreign_value", message[:1000], record.topic, record.partition, record.offset)
