@@ -34,7 +34,7 @@ class Pipeline:
             settings.elasticsearch.url,
             request_timeout=30,
             retry_on_status=503,  # an index is so new that its shards are not there yet
-            max_retries=10,
+            max_retries=30,
             retry_backoff_base=0.1,
             retry_backoff_cap=1,
         )
