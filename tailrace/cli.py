@@ -55,9 +55,9 @@ def main(ctx: click.Context, config_path: Path | None, log_level: str) -> None:
 
     \b
     Exit codes: 0 done, or cleanly stopped    69 a server does not answer
-                1 missing or failed           77 a server refuses
-                2 wrong usage                 78 the configuration is wrong
-               65 too many dead letters
+                1 missing or failed           70 no progress: start it again
+                2 wrong usage                 77 a server refuses
+               65 too many dead letters       78 the configuration is wrong
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)
