@@ -27,43 +27,50 @@ class Access(NamedTuple):
     """`machine` for programs that people run (COUNTER's access method), else `regular`."""
     excluded: str | None
     """Why it does not count: `dataone_ip`, `robot_ip` or `robot_ua`."""
+    lists: str
+    """Which lists decided."""
 
 
 class Counter:
     """Works out the fields of `counter`, under a key."""
 
     def __init__(self, hashes: Keyed) -> None:
-        self._hashes = hashes
-        self._session = lru_cache(_CACHED)(self._hour_session)
+        self._user = hashes.numbers(b"counter-user")
+        self._session = hashes.numbers(b"counter-session")
+        self._own_session = hashes.numbers(b"counter-event")
+        self._in_hour = lru_cache(_CACHED)(self._work_out)
 
-    def access(self, address: str | None, agent: str, tags: Collection[str]) -> Access:
-        """`address` in its canonical spelling; `tags` of the lists.
+    def access(self, address: str | None, agent: str, tags: Collection[str], lists: str) -> Access:
+        """`address` in its canonical spelling; `tags` of the lists, whose version is `lists`.
 
         A machine is never excluded as a robot: section 10 wants machine use counted, and COUNTER's own list of robots has most
         machines on it.
         """
-        user = None if address is None else self._hashes.number(b"counter-user", f"{address}|{agent}")
+        user = None if address is None else self._user(f"{address}|{agent}")
         machine = "machine_ua" in tags
         reasons = (OWN, "robot_ip") if machine else (OWN, "robot_ip", "robot_ua")
-        return Access(user, "machine" if machine else "regular", next((reason for reason in reasons if reason in tags), None))
+        return Access(user, "machine" if machine else "regular", next((reason for reason in reasons if reason in tags), None), lists)
 
-    def fields(self, access: Access, is_admin: bool, time: int | None, id: str, lists: str) -> dict[str, Any]:
-        """The object `counter` of one event. `time` in milliseconds since 1970; `lists` says which lists decided.
+    def fields(self, access: Access, is_admin: bool, time: int | None, id: str) -> dict[str, Any]:
+        """The object `counter` of one event; `time` in milliseconds since 1970. Others have the same object, so nobody changes it.
 
         The session is the user's UTC clock hour; of an event without user or time the session is its own.
         """
-        user, method, excluded = access
-        if user is None or time is None:
-            fields = {"session": self._hashes.number(b"counter-event", id), "method": method, "lists": lists}
-        else:
-            fields = {"session": self._session(user, time // HOUR_MS), "method": method, "lists": lists}
-        if user is not None:
-            fields["user"] = user
-        if is_admin and excluded != OWN:
-            excluded = ADMIN
-        if excluded is not None:
-            fields["excluded"] = excluded
-        return fields
+        if access.user is None or time is None:
+            return _object(access, is_admin, self._own_session(id))
+        return self._in_hour(access, is_admin, time // HOUR_MS)
 
-    def _hour_session(self, user: int, hour: int) -> int:
-        return self._hashes.number(b"counter-session", f"{user}|{hour}")
+    def _work_out(self, access: Access, is_admin: bool, hour: int) -> dict[str, Any]:
+        return _object(access, is_admin, self._session(f"{access.user}|{hour}"))
+
+
+def _object(access: Access, is_admin: bool, session: int) -> dict[str, Any]:
+    user, method, excluded, lists = access
+    fields = {"session": session, "method": method, "lists": lists}
+    if user is not None:
+        fields["user"] = user
+    if is_admin and excluded != OWN:
+        excluded = ADMIN
+    if excluded is not None:
+        fields["excluded"] = excluded
+    return fields
