@@ -33,7 +33,7 @@ def parsing(source_name: str) -> Work:
             event = enrich(item)
             version = event.document.get(source.version_field) if source.version_field else None
             document = orjson.dumps(event.document)
-            encoded = event_bytes(event.id, event.time, event.client, event.kind, None, False, document, version, origin(place.file))
+            encoded = event_bytes(event.id, event.time, event.client, event.kind, document, version, origin(place.file))
             yield (event.client or event.id).encode(), encoded
 
     return work

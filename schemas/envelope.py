@@ -94,7 +94,8 @@ def _fingerprint(schema: Any) -> bytes:
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
-_EVENT = _Record(EventEnvelope, "event", _FOLDER, repeated=("client", "kind", "session", "origin"))
+_REPEATED = ("client", "kind", "session", "origin")
+_EVENT = _Record(EventEnvelope, "event", _FOLDER, _REPEATED)
 _RECORDS = [
     _EVENT,
     _Record(Patch, "patch", _FOLDER, repeated=("session",)),
@@ -104,8 +105,8 @@ _RECORDS = [
 _READERS = {record.header: record for record in _RECORDS}
 _WRITERS = {header: (schema, record) for record in _RECORDS for header, schema in record.writers.items()}
 encode_event, encode_patch, encode_session, encode_summary = (record.encode for record in _RECORDS)
-event_bytes = _EVENT.write
-"""`encode_event` of the fields of an EventEnvelope, one by one: 0.7 us less."""
+event_bytes = compile_writer(_EVENT.newest, _EVENT.header, _REPEATED, unset=("session", "late"))
+"""event_bytes(id, time, client, kind, document, version, origin): `encode_event` of an event that has no session yet, in half the time."""
 
 
 def decode(data: bytes) -> EventEnvelope | Patch | SessionSummary | Summary:

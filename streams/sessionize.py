@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-from aiokafka import ConsumerRecord
 
 from schemas import notes
 from schemas.envelope import OpenEvent, Patch, SessionSummary, Stamp, Summary, encode_patch, encode_session, encode_summary, open_event
@@ -22,6 +21,7 @@ from schemas.timeformat import EARLIEST_MS, LATEST_MS
 from streams import recovery
 from streams.app import batches, make_app
 from streams.outbox import Output
+from streams.records import Record
 from streams.session_agent import SessionAgent
 from streams.sessions import Client, Session, View
 from streams.state import State, Writes
@@ -77,7 +77,7 @@ class Sessionizer:
         self._topics = topics
         self._readers = notes.readers(source)
 
-    def run(self, records: Sequence[ConsumerRecord], state: State) -> tuple[list[Output], Writes]:
+    def run(self, records: Sequence[Record], state: State) -> tuple[list[Output], Writes]:
         """The outputs of a batch in the order in which they must be read, and what to write to the table."""
         outputs: list[Output] = []
         visitors: dict[str, _Visitor] = {}
@@ -93,7 +93,7 @@ class Sessionizer:
         writes.update(state.end_batch(visitors))
         return outputs, writes
 
-    def _see(self, record: ConsumerRecord, state: State, visitors: dict[str, _Visitor], outputs: list[Output]) -> _Seen | None:
+    def _see(self, record: Record, state: State, visitors: dict[str, _Visitor], outputs: list[Output]) -> _Seen | None:
         """Add an event to its client's sessions."""
         key = record.key or b""
         try:
@@ -155,7 +155,7 @@ class Sessionizer:
         summary = Summary(notes.view_id(name, view.key), notes.view_time(view.key), "views", document)
         outputs.append(Output(self._topics.enriched, key, encode_summary(summary)))
 
-    def _dead(self, record: ConsumerRecord, key: bytes, message: str) -> Output:
+    def _dead(self, record: Record, key: bytes, message: str) -> Output:
         """Cut to what a record can hold: one that Kafka does not take would stop the worker again and again."""
         key, payload = key[: kafka.LONGEST_KEY], (record.value or b"")[: kafka.LONGEST_VALUE]
         letter = DeadLetter(key, payload, "sessionize", "foreign_value", message[:1000], record.topic, record.partition, record.offset)

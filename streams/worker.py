@@ -98,7 +98,7 @@ class Worker:
     async def run(self) -> None:
         """Work until SIGTERM, SIGHUP or Ctrl-C. Raises what made the worker fail."""
         loop = asyncio.get_running_loop()
-        for number in signals.ENDING:
+        for number in signals.ending():
             loop.add_signal_handler(number, self.stop)
         for work in (self.outbox.poll(), self.app.start(), self._watch_crash()):
             self.background(work)
