@@ -4,7 +4,6 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -19,10 +18,9 @@ from producers.recover import recover as recovered
 from producers.reload import Fresh, Reloaded, Reloader, check
 from producers.ship import Shipper
 from schemas.source import Source
-from tailrace import kafka, kafka_access, options
+from tailrace import kafka, kafka_access, options, signals
 from tailrace.errors import TailraceError
-from tailrace.metrics import expose
-from tailrace.monitor import Answers, Monitor
+from tailrace.monitor import Answers, answered
 from tailrace.settings import Settings, load
 from tailrace.sources import load_sources
 
@@ -74,19 +72,14 @@ def run(settings: Settings, sources: list[Source], store: Store, *, once: bool, 
     notice = Notice(shipper.look)
     with ExitStack() as stack:
         stack.callback(publisher.close)
-        for number, act in ((signal.SIGTERM, shipper.stop), (signal.SIGINT, shipper.stop), (signal.SIGHUP, shipper.reload)):
-            stack.callback(signal.signal, number, signal.signal(number, _handler(act)))
-        if settings.ship.monitor:
-            answers = Answers(lambda: expose(figures.samples(shipper)), lambda: figures.health(shipper))
-            stack.callback(Monitor("ship.monitor", settings.ship.monitor, answers).stop)
+        stack.enter_context(signals.handled(shipper.stop, signal.SIGTERM, signal.SIGINT))
+        stack.enter_context(signals.handled(shipper.reload, signal.SIGHUP))
+        answers = Answers(lambda: figures.samples(shipper), lambda: figures.health(shipper))
+        stack.enter_context(answered("ship.monitor", settings.ship.monitor, answers))
         if not once:
             stack.callback(notice.close)
             notice.watch(_patterns(sources))
         shipper.run(Progress() if once else None)
-
-
-def _handler(act: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
-    return lambda *_: act()
 
 
 def _patterns(sources: Sequence[Source]) -> list[str]:

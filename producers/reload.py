@@ -20,8 +20,8 @@ log = logging.getLogger("tailrace.ship")
 
 _LIVE_SHIP = {"records_per_second", "bytes_per_second", "log_level", "seal_after", "close_inactive"}
 _LIVE_SOURCE = {"paths", "exclude"}
-_NOT_OURS = {"elasticsearch"}
-"""Sections that a producer makes no use of."""
+_NOT_OURS = {"elasticsearch", "harvest", "stream", "sink", "max_dead_share", "hash_key_file"}
+"""What a producer of files makes no use of."""
 
 
 class Reloaded(NamedTuple):

@@ -5,8 +5,9 @@ the accesses around this one, which may come months later.
 """
 
 from collections.abc import Collection
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from schemas.common import KEYWORD, LONG, Mapping
 from schemas.keyed import Keyed
@@ -15,10 +16,9 @@ PROPERTIES: Mapping = {"properties": {"user": LONG, "session": LONG, "method": K
 
 HOUR_MS = 3_600_000
 OWN, ADMIN = "dataone_ip", "admin_subject"
-_CACHED = 20_000
 
 
-class Access(NamedTuple):
+class Access(msgspec.Struct):
     """What follows from an address and an agent."""
 
     user: int | None
@@ -27,43 +27,51 @@ class Access(NamedTuple):
     """`machine` for programs that people run (COUNTER's access method), else `regular`."""
     excluded: str | None
     """Why it does not count: `dataone_ip`, `robot_ip` or `robot_ua`."""
+    lists: str
+    """Which lists decided."""
+    latest: tuple[int, bool] | None = None
+    """Hour and whether by an admin: what `fields` was asked for last, and will most often be asked for next."""
+    fields: dict[str, Any] = {}
+    """What it answered."""
 
 
 class Counter:
     """Works out the fields of `counter`, under a key."""
 
     def __init__(self, hashes: Keyed) -> None:
-        self._hashes = hashes
-        self._session = lru_cache(_CACHED)(self._hour_session)
+        self._user = hashes.numbers(b"counter-user")
+        self._session = hashes.numbers(b"counter-session")
+        self._own_session = hashes.numbers(b"counter-event")
 
-    def access(self, address: str | None, agent: str, tags: Collection[str]) -> Access:
-        """`address` in its canonical spelling; `tags` of the lists.
+    def access(self, address: str | None, agent: str, tags: Collection[str], lists: str) -> Access:
+        """`address` in its canonical spelling; `tags` of the lists, whose version is `lists`.
 
         A machine is never excluded as a robot: section 10 wants machine use counted, and COUNTER's own list of robots has most
         machines on it.
         """
-        user = None if address is None else self._hashes.number(b"counter-user", f"{address}|{agent}")
+        user = None if address is None else self._user(f"{address}|{agent}")
         machine = "machine_ua" in tags
         reasons = (OWN, "robot_ip") if machine else (OWN, "robot_ip", "robot_ua")
-        return Access(user, "machine" if machine else "regular", next((reason for reason in reasons if reason in tags), None))
+        return Access(user, "machine" if machine else "regular", next((reason for reason in reasons if reason in tags), None), lists)
 
-    def fields(self, access: Access, is_admin: bool, time: int | None, id: str, lists: str) -> dict[str, Any]:
-        """The object `counter` of one event. `time` in milliseconds since 1970; `lists` says which lists decided.
+    def fields(self, access: Access, is_admin: bool, time: int | None, id: str) -> dict[str, Any]:
+        """The object `counter` of one event; `time` in milliseconds since 1970. Others have the same object, so nobody changes it.
 
         The session is the user's UTC clock hour; of an event without user or time the session is its own.
         """
-        user, method, excluded = access
-        if user is None or time is None:
-            fields = {"session": self._hashes.number(b"counter-event", id), "method": method, "lists": lists}
-        else:
-            fields = {"session": self._session(user, time // HOUR_MS), "method": method, "lists": lists}
-        if user is not None:
-            fields["user"] = user
-        if is_admin and excluded != OWN:
-            excluded = ADMIN
-        if excluded is not None:
-            fields["excluded"] = excluded
-        return fields
+        if access.user is None or time is None:
+            return _object(access, is_admin, self._own_session(id))
+        wanted = (time // HOUR_MS, is_admin)
+        if wanted != access.latest:
+            access.latest, access.fields = wanted, _object(access, is_admin, self._session(f"{access.user}|{wanted[0]}"))
+        return access.fields
 
-    def _hour_session(self, user: int, hour: int) -> int:
-        return self._hashes.number(b"counter-session", f"{user}|{hour}")
+
+def _object(access: Access, is_admin: bool, session: int) -> dict[str, Any]:
+    fields = {"session": session, "method": access.method, "lists": access.lists}
+    if access.user is not None:
+        fields["user"] = access.user
+    excluded = ADMIN if is_admin and access.excluded != OWN else access.excluded
+    if excluded is not None:
+        fields["excluded"] = excluded
+    return fields

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, UnsetType, to_builtins
+from msgspec.structs import astuple
 
 from schemas import counter
 from schemas.address import canonical_address
@@ -64,8 +66,11 @@ NOBODY = frozenset({"", "public", "authenticatedUser", "verifiedUser"})
 LISTS = frozenset({"readPermission", "portalIdentifier"})
 LONGEST_ID_BYTES = 512
 """Elasticsearch takes no longer `_id`."""
+SHORT = LONGEST_ID_BYTES // 4
+"""Characters that are no more bytes than that, whatever they are."""
 LONGEST_NAME = 256
 """Characters of a field's name; Elasticsearch would refuse the whole document for one over 32,766 bytes."""
+LEAST_LONG, MOST_LONG = -(1 << 63), (1 << 63) - 1
 MOST_PROBLEMS = 100
 """A document lists no more, so that a hostile line cannot swell into one that no topic takes."""
 
@@ -75,13 +80,18 @@ _RESERVED = frozenset(
     | {"_id", "_index", "_source", "_routing", "_field_names", "_ignored", "_ignored_source", "_nested_path", "_seq_no", "_version"}
     | {"_primary_term", "_tier", "_type", "_doc_count", "_feature", "_inference_fields", "_data_stream_timestamp"}
 )
-_MOMENT = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3])):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,9}))?(Z|[+-](?:0[0-9]|1[0-7]):?[0-9]{2})"
-)
+_MINUTE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:"
+_MOMENT = re.compile(_MINUTE + r"[0-5][0-9](?:\.[0-9]{1,9})?(?:Z|[+-](?:0[0-9]|1[0-7]):?[0-9]{2})")
+_WHOLE_MINUTE = re.compile(_MINUTE)
+_SECONDS = {f"{second:02}": second * 1000 for second in range(60)}
+_DIGITS = [f"{number:0{length}}" for length in (1, 2, 3) for number in range(10**length)]
+_FRACTIONS = {"Z": (0, ".000Z")} | {f".{digits}Z": (int(f"{digits:0<3}"), f".{digits:0<3}Z") for digits in _DIGITS}
+"""The ends of nearly all instants: how many milliseconds, and how they are written with three digits."""
 _NO_DATE = "dateLogged:not_a_date"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _VERSION = version("tailrace")
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder().decode
 
 Cleaner = Callable[[Any], tuple[Any, str | None]]
@@ -123,14 +133,18 @@ def moment(text: str) -> tuple[int, str] | None:
     The fraction has 0 to 9 digits (`.29` is 290 ms; what is finer than a millisecond is cut off, as Elasticsearch does). A time
     without a zone is no instant.
     """
-    found = _MOMENT.fullmatch(text)
-    if found is None:
-        return None
-    hour, minute, second, fraction, zone = found.groups("")
     try:
-        if zone == "Z":  # as nearly all are; the general way costs twice as much
-            milliseconds = f"{fraction:0<3.3}"
-            return _hour(hour) + int(minute) * 60_000 + int(second) * 1000 + int(milliseconds), f"{text[:19]}.{milliseconds}Z"
+        milliseconds, fraction = _FRACTIONS[text[19:]]
+        return _minute(text[:17]) + _SECONDS[text[17:19]] + milliseconds, text[:19] + fraction
+    except (KeyError, ValueError):
+        return _any_moment(text)
+
+
+def _any_moment(text: str) -> tuple[int, str] | None:
+    """`moment`, at four times the price."""
+    if not _MOMENT.fullmatch(text):
+        return None
+    try:
         utc = datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -138,28 +152,38 @@ def moment(text: str) -> tuple[int, str] | None:
 
 
 @lru_cache(maxsize=4096)
-def _hour(hour: str) -> int:
-    """Milliseconds since 1970 of an hour in UTC, `2018-05-18T23`. Raises ValueError for days that no calendar has."""
-    return (datetime.fromisoformat(f"{hour}:00+00:00") - _EPOCH) // _MILLISECOND
+def _minute(minute: str) -> int:
+    """Milliseconds since 1970 of a minute in UTC, `2018-05-18T23:55:`. Raises ValueError for what is none of any calendar."""
+    if not _WHOLE_MINUTE.fullmatch(minute):
+        raise ValueError(f"no such minute: {minute}")
+    return (datetime.fromisoformat(f"{minute}00+00:00") - _EPOCH) // _MILLISECOND
 
 
 def _parse(value: bytes, place: Place, offset: int, beat_name: str, static: dict[str, str]) -> Event | Dead:
-    record = _object(value, place.torn, offset)
-    if isinstance(record, Dead):
-        return record
     problems: list[str] = []
-    _clean(record, problems)
+    try:
+        usual = _decode_usual(value)
+    except _NOT_JSON:
+        record = _object(value, place.torn, offset)
+        if isinstance(record, Dead):
+            return record
+        _clean(record, problems)
+    else:
+        record = to_builtins(_Kept(*astuple(usual)[:_KEPT_FIELDS]))
     id_ = record.get("id")
     if not id_ or id_.isspace():
         return Dead("no_id", "the event has no id, so that its copies could not be told from it", value, offset)
-    if len(id_.encode()) > LONGEST_ID_BYTES:
+    if len(id_) > SHORT and len(id_.encode()) > LONGEST_ID_BYTES:
         return Dead("id_too_long", f"the event's id is longer than {LONGEST_ID_BYTES} bytes, the most Elasticsearch takes", value, offset)
 
     tags: list[str] = []
     record["eventId"] = id_
     time = _stamp(record, tags, problems)
-    client = _client(record, problems)
-    record["beat"] = {"name": beat_name, "hostname": place.host, "version": _VERSION}
+    address = record.get("ipAddress")
+    client = None if address is None else canonical_address(address)
+    if client is None and address is not None:
+        problems.append("ipAddress:not_an_address")
+    record["beat"] = _beat(beat_name, place.host)
     record["fields"] = {**static, **place.fields, "entryType": beat_name}
     record["host"] = place.host
     record["source"] = place.path
@@ -171,10 +195,16 @@ def _parse(value: bytes, place: Place, offset: int, beat_name: str, static: dict
     return Event(id_, time, client, record.get("event") or "", record)
 
 
+@lru_cache(maxsize=256)
+def _beat(name: str, host: str) -> dict[str, str]:
+    """Shared by the documents of a host, so nobody changes it."""
+    return {"name": name, "hostname": host, "version": _VERSION}
+
+
 def _object(value: bytes, torn: bool, offset: int) -> Document | Dead:
     try:
         record = _decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _NOT_JSON as error:
         found = Dead("not_json", f"the line is not JSON: {error}", value, offset)
     else:
         if type(record) is dict:
@@ -204,15 +234,8 @@ def _client_of(document: Document) -> str | None:
     return canonical_address(address) if isinstance(address, str) else None
 
 
-def _client(record: Document, problems: list[str]) -> str | None:
-    client = _client_of(record)
-    if client is None and record.get("ipAddress") is not None:
-        problems.append("ipAddress:not_an_address")
-    return client
-
-
 def _clean(record: Document, problems: list[str]) -> None:
-    """Leave in the record only what its mapping takes; the common case costs one look-up and one comparison a field."""
+    """Leave in the record only what its mapping takes."""
     odd = [name for name, value in record.items() if type(value) is not _USUAL.get(name)]
     for name in odd:
         if name in DROPPED:
@@ -287,7 +310,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _is_long(value: int) -> bool:
-    return -(1 << 63) <= value < 1 << 63
+    return LEAST_LONG <= value <= MOST_LONG
 
 
 def _json(value: Any) -> str:
@@ -310,3 +333,16 @@ _USUAL: dict[str, type] = {
     name: bool if clean is _boolean else str for name, clean in _CLEANERS.items() if clean is not _texts and clean is not _integer
 }
 """Types whose values need no second look."""
+
+_TYPES: dict[Cleaner, Any] = {
+    _text: str,
+    _date: str,
+    _boolean: bool,
+    _integer: Annotated[int, msgspec.Meta(ge=LEAST_LONG, le=MOST_LONG)],
+    _texts: list[str],
+}
+_Kept: Any = msgspec.defstruct("_Kept", [(name, _TYPES[clean] | None | UnsetType, UNSET) for name, clean in _CLEANERS.items()], gc=False)
+_KEPT_FIELDS = len(_CLEANERS)
+_Usual = msgspec.defstruct("_Usual", [(name, Any, UNSET) for name in DROPPED], bases=(_Kept,), forbid_unknown_fields=True, gc=False)
+"""A record that needs no cleaning: msgspec sees that while it reads it, at a lower price than that of reading a dictionary."""
+_decode_usual = msgspec.json.Decoder(_Usual).decode

@@ -1,5 +1,6 @@
 """Keyed hashes: what stands for a person without naming one, the same wherever the same key is used."""
 
+from collections.abc import Callable
 from hashlib import blake2b
 
 
@@ -13,6 +14,13 @@ class Keyed:
         """`size` bytes, at most 64. Hashes for different purposes (at most 16 bytes) have nothing to do with each other."""
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size, key=self._key, person=purpose).digest()
 
-    def number(self, purpose: bytes, text: str) -> int:
-        """An integer below 2^53, which JSON readers and Elasticsearch's aggregations keep exact."""
-        return int.from_bytes(self.digest(purpose, text, 8), "big") >> 11
+    def numbers(self, purpose: bytes) -> Callable[[str], int]:
+        """A function that makes integers below 2^53, which JSON readers and Elasticsearch's aggregations keep exact."""
+        begun = blake2b(digest_size=8, key=self._key, person=purpose)
+
+        def number(text: str) -> int:
+            digest = begun.copy()  # half the price of beginning anew with the key
+            digest.update(text.encode("utf-8", "surrogatepass"))
+            return int.from_bytes(digest.digest(), "big") >> 11
+
+        return number

@@ -34,6 +34,7 @@ class Pseudonyms:
         self._fields = tuple(dict.fromkeys(fields))
         self._nobody = nobody
         self._client_of = client_of
+        self._number = hashes.numbers(b"number")
         self._of_text = lru_cache(_CACHED)(self._hash_text)
 
     def hide(self, event: Event) -> Event:
@@ -57,7 +58,7 @@ class Pseudonyms:
             return {name: self.of(item) for name, item in value.items()}
         if isinstance(value, bool) or value is None:
             return value
-        number = self._hashes.number(b"number", repr(value))
+        number = self._number(repr(value))
         return float(number) if isinstance(value, float) else number
 
     def _hash_text(self, text: str) -> str:

@@ -5,16 +5,16 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import click
 from elasticsearch import OrjsonSerializer
 
 from sinks.consume import COLLECT_EVERY, Sink
 from sinks.fields import Fields
-from sinks.figures import answered
-from tailrace import generations, kafka, kafka_access, options, search
+from sinks.figures import Figures
+from tailrace import generations, kafka, kafka_access, options, search, signals
 from tailrace.garbage import collect_seldom
+from tailrace.monitor import Answers, answered
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
 
@@ -34,9 +34,7 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float, gener
     written twice stands twice. Offsets are committed when the index holds the documents; what it cannot hold goes to <source>.dead
     with the server's reason. When Elasticsearch is overloaded, blocked or gone, the sink waits and goes on by itself.
 
-    Any number of sinks share the partitions. SIGTERM and Ctrl-C end it cleanly with exit code 0; after a kill it goes on where it was.
-
-    Exit codes: 65 too many dead letters, 69 a server does not answer, 77 a wrong password or missing privilege, 78 the configuration.
+    Any number of sinks share the partitions. SIGTERM, SIGHUP and Ctrl-C end it cleanly; after a kill it goes on where it was.
     """
     names = options.chosen(settings, source_names)
     sources = load_sources(settings, settings.sources)  # all: sources that share an index share a template
@@ -48,23 +46,21 @@ def sink(settings: Settings, source_names: tuple[str, ...], wait_s: float, gener
     fields.install(client)
     collect_seldom(COLLECT_EVERY)
     writer = Sink(settings, [sources[name] for name in names], client)
-    with answered(writer, settings.sink.monitor), stopped_by_signals() as stop, fields.followed(client, stop):
+    figures = Figures(writer)
+    answers = Answers(figures.samples, figures.health)
+    with answered("sink.monitor", settings.sink.monitor, answers), stopped_by_signals() as stop, fields.followed(client, stop):
         writer.run(stop)
     log.info("stopped")
 
 
 @contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set; a second Ctrl-C ends at once."""
+    """An event that SIGTERM, SIGHUP and Ctrl-C set; a second Ctrl-C ends at once."""
     stop = threading.Event()
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
+    def end() -> None:
         stop.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with signals.handled(end, *signals.ending()):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -6,14 +6,13 @@ apart. Nothing is asked of Kafka or Elasticsearch for them.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from schemas.envelope import EventEnvelope, decode
 from sinks.bulk import Record
 from sinks.consume import Sink
 from tailrace import metrics
-from tailrace.metrics import Sample, expose
-from tailrace.monitor import Answers, Health, Monitor
+from tailrace.metrics import Sample
+from tailrace.monitor import Health
 from tailrace.stalls import Stalls
 
 STUCK_S = 60.0
@@ -61,17 +60,3 @@ def _event_times(records: list[Record]) -> Iterator[int]:
             continue
         if isinstance(event, EventEnvelope) and event.time is not None:
             yield event.time
-
-
-@contextmanager
-def answered(sink: Sink, address: str | None) -> Iterator[None]:
-    """Answer at this address, if there is one, as long as the context lasts. Raises ConfigError and TailraceError as `Monitor` does."""
-    if not address:
-        yield
-        return
-    figures = Figures(sink)
-    monitor = Monitor("sink.monitor", address, Answers(lambda: expose(figures.samples()), figures.health))
-    try:
-        yield
-    finally:
-        monitor.stop()

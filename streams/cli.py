@@ -29,7 +29,7 @@ def stream(settings: Settings, role: Role | None, source_names: tuple[str, ...],
     """Parse, enrich and sessionize with Faust workers.
 
     With ROLE, `parse` or `sessionize`, one worker runs in this process; more of them, here or elsewhere, share the partitions.
-    Without, one of each runs under a supervisor that restarts what dies. Runs until SIGTERM or Ctrl-C.
+    Without, one of each runs under a supervisor that restarts what dies. Runs until SIGTERM, SIGHUP or Ctrl-C.
     """
     if find_spec("faust") is None:
         raise needs("tailrace stream", "faust", "streams")

@@ -18,6 +18,8 @@ from tailrace.watched import LOOK_EVERY_S
 
 CACHED = 20_000
 """Addresses, agents and pairs of both whose verdicts are kept. With geography an address takes about 1.7 kB, so 34 MB at the most."""
+_ADDRESS_CUT = LONGEST_ADDRESS + 1
+"""Characters of an address that are looked at: enough to tell that one is too long."""
 
 
 class _AboutAgent(NamedTuple):
@@ -31,7 +33,8 @@ class _AboutClient(NamedTuple):
     tags: tuple[str, ...]
     fields: dict[str, Any]
     """Of the document: `geoip`, `client_class`, `user_agent`."""
-    access: Access
+    access: Access | None
+    """None where the source has no accesses in COUNTER's sense."""
 
 
 class Enricher:
@@ -42,8 +45,13 @@ class Enricher:
 
     def __init__(self, source: Source, key: bytes = b"") -> None:
         self._source = source
+        self._address_field, self._agent_field, self._subject_field = source.address_field, source.user_agent_field, source.subject_field
+        self._no_address = None if source.address_field is None else ""
+        self._no_agent = None if source.user_agent_field is None or not source.user_agent_expected else ""
         self._lists = Lists(source)
+        self._admins = self._lists.admins
         self._counter = Counter(Keyed(key))
+        self._counter_kinds = source.counter_kinds
         self._pseudonyms = _pseudonyms(source, key)
         self._about = lru_cache(CACHED)(self._judge)
         self._about_address = lru_cache(CACHED)(self._judge_address)
@@ -53,31 +61,35 @@ class Enricher:
     def enrich(self, event: Event) -> Event:
         """The event, with its document changed in place.
 
-        `tags` are added to; `geoip`, `client_class`, `user_agent` and `counter` set where they are known; people hidden where the
-        source says so.
+        `tags`, which the parser has set, are added to; `geoip`, `client_class`, `user_agent` and `counter` set where they are known;
+        people hidden where the source says so.
         """
         if time.monotonic() >= self._look_again:
             self.refresh()
-        source, document = self._source, event.document
-        address = _text(document.get(source.address_field))[: LONGEST_ADDRESS + 1] if source.address_field is not None else None
-        agent = None
-        if source.user_agent_field is not None and (source.user_agent_expected or source.user_agent_field in document):
-            agent = _text(document.get(source.user_agent_field))[:LONGEST_AGENT]
-        about = self._about(address, agent)
-        tags: list[str] = document.setdefault("tags", [])
-        tags += about.tags
-        document.update(about.fields)
-        is_admin = source.subject_field is not None and self._lists.is_admin(_text(document.get(source.subject_field)))
+        document = event.document
+        get: Any = document.get  # of None, where the source has no such field, there is nothing
+        address, agent = get(self._address_field), get(self._agent_field)
+        tags, fields, access = self._about(
+            address[:_ADDRESS_CUT] if address.__class__ is str else self._no_address,
+            agent[:LONGEST_AGENT] if agent.__class__ is str else self._no_agent,
+        )
+        if tags:
+            document["tags"] += tags
+        if fields:
+            document.update(fields)
+        subject = get(self._subject_field)
+        is_admin = subject.__class__ is str and subject in self._admins
         if is_admin:
-            tags.append("d1_admin_subject")
-        if event.kind in source.counter_kinds:
-            document["counter"] = self._counter.fields(about.access, is_admin, event.time, event.id, self._lists.version)
+            document["tags"].append("d1_admin_subject")
+        if access is not None and event.kind in self._counter_kinds:
+            document["counter"] = self._counter.fields(access, is_admin, event.time, event.id)
         return event if self._pseudonyms is None else self._pseudonyms.hide(event)
 
     def refresh(self) -> None:
         """Read again what has changed. `enrich` does so once in LOOK_EVERY_S seconds."""
         self._look_again = time.monotonic() + LOOK_EVERY_S
         if self._lists.refresh():
+            self._admins = self._lists.admins
             for cached in (self._about, self._about_address, self._about_agent):
                 cached.cache_clear()
 
@@ -86,7 +98,7 @@ class Enricher:
         found = self._about_address(address_text) if address_text is not None else AboutAddress(None, (), {}, None)
         agent = self._about_agent(agent_text) if agent_text is not None else _AboutAgent((), None)
         tags = found.tags + agent.tags
-        access = self._counter.access(found.address, agent_text or "", tags)
+        access = self._counter.access(found.address, agent_text or "", tags, self._lists.version) if self._counter_kinds else None
         fields = {"geoip": found.geoip or None, "client_class": found.client_class, "user_agent": agent.details}
         return _AboutClient(tags, {name: value for name, value in fields.items() if value is not None}, access)
 
@@ -106,7 +118,3 @@ def _pseudonyms(source: Source, key: bytes) -> Pseudonyms | None:
         raise ConfigError(f"sources.{source.name}.pseudonymize needs a key: set TAILRACE_HASH_KEY, or hash_key_file to the path of a file")
     address = () if source.address_field is None else (source.address_field,)
     return Pseudonyms(Keyed(key), (*address, *source.person_fields, *settings.personal_fields), source.nobody, source.client_of)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

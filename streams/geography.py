@@ -3,13 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from geoip2.database import Reader
-from geoip2.errors import AddressNotFoundError
-from maxminddb import InvalidDatabaseError
-
-from schemas.address import Address
-
-_LOOK_UP_FAILURES = (AddressNotFoundError, InvalidDatabaseError, ValueError)  # ValueError: IPv6 in a database of IPv4
+from maxminddb import InvalidDatabaseError, Reader, open_database
 
 
 def open_city(path: Path) -> Reader:
@@ -20,47 +14,58 @@ def open_asn(path: Path) -> Reader:
     return _open(path, "ASN")
 
 
-def locate(city: Reader, address: Address) -> dict[str, Any] | None:
+def locate(city: Reader, address: str) -> dict[str, Any] | None:
     """The fields of `geoip` that are known; None for an address that is not in the database, or there without coordinates.
 
     The region is the most specific subdivision; `country_code3` repeats the two letters, as Logstash's does since MaxMind has no
     three-letter codes any more.
     """
-    try:
-        found = city.city(address)
-    except _LOOK_UP_FAILURES:
-        return None
-    latitude, longitude = found.location.latitude, found.location.longitude
+    found = _look_up(city, address)
+    location = found.get("location", {})
+    latitude, longitude = location.get("latitude"), location.get("longitude")
     if latitude is None or longitude is None:
         return None
-    region = found.subdivisions.most_specific
+    country, region = found.get("country", {}), (found.get("subdivisions") or [{}])[-1]
     fields = {
-        "ip": str(address),
-        "city_name": found.city.names.get("en"),
-        "continent_code": found.continent.code,
-        "country_code2": found.country.iso_code,
-        "country_code3": found.country.iso_code,
-        "country_name": found.country.names.get("en"),
-        "dma_code": found.location.metro_code,
+        "ip": address,
+        "city_name": _name(found.get("city", {})),
+        "continent_code": found.get("continent", {}).get("code"),
+        "country_code2": country.get("iso_code"),
+        "country_code3": country.get("iso_code"),
+        "country_name": _name(country),
+        "dma_code": location.get("metro_code"),
         "latitude": latitude,
         "longitude": longitude,
         "location": {"lat": latitude, "lon": longitude},
-        "postal_code": found.postal.code,
-        "region_code": region.iso_code,
-        "region_name": region.names.get("en"),
-        "timezone": found.location.time_zone,
+        "postal_code": found.get("postal", {}).get("code"),
+        "region_code": region.get("iso_code"),
+        "region_name": _name(region),
+        "timezone": location.get("time_zone"),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def operator(asn: Reader, address: Address) -> dict[str, Any]:
+def operator(asn: Reader, address: str) -> dict[str, Any]:
     """The autonomous system that announces the address: `asn` and `as_org`, each if known."""
-    try:
-        found = asn.asn(address)
-    except _LOOK_UP_FAILURES:
+    found = _look_up(asn, address)
+    if not found:
         return {}
-    fields = {"ip": str(address), "asn": found.autonomous_system_number, "as_org": found.autonomous_system_organization}
+    fields = {"ip": address, "asn": found.get("autonomous_system_number"), "as_org": found.get("autonomous_system_organization")}
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _look_up(database: Reader, address: str) -> dict[str, Any]:
+    """The database's record; to make the models of the package `geoip2` from it would take twice as long as the look-up."""
+    try:
+        found: Any = database.get(address)
+    except (InvalidDatabaseError, ValueError):  # ValueError: IPv6 in a database of IPv4
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _name(place: dict[str, Any]) -> str | None:
+    name: str | None = place.get("names", {}).get("en")
+    return name
 
 
 def _open(path: Path, kind: str) -> Reader:
@@ -69,7 +74,7 @@ def _open(path: Path, kind: str) -> Reader:
     The file is mapped into memory, so replace it by renaming a new one over it, as `geoipupdate` does.
     """
     try:
-        reader = Reader(path)
+        reader = open_database(path)
     except InvalidDatabaseError as error:
         raise ValueError(f"it is no MaxMind database: {error}") from None
     found = reader.metadata().database_type

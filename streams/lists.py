@@ -11,7 +11,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from schemas.address import Address, parse_address
+from schemas.address import canonical_address, parse_address
 from schemas.source import Source
 from streams.agents import Agents, read_agents
 from streams.geography import locate, open_asn, open_city, operator
@@ -72,8 +72,8 @@ class Lists:
 
     def about_address(self, text: str) -> AboutAddress:
         """The tags are dataone_ip, robot_ip, ignore_ip, _geoip_lookup_failure."""
-        address = parse_address(text)
-        geoip, failed = self._geography(address)
+        address, spelling = parse_address(text), canonical_address(text)
+        geoip, failed = self._geography(spelling)
         failure = ("_geoip_lookup_failure",) if failed else ()
         if address is None:
             return AboutAddress(None, failure, geoip, None)
@@ -84,7 +84,7 @@ class Lists:
             client_class = "own" if own else "private" if address in PRIVATE else "public"
             own = False
         tags = (("dataone_ip",) if own else ()) + (("robot_ip",) if robot else ()) + (("ignore_ip",) if own or robot else ())
-        return AboutAddress(str(address), tags + failure, geoip, client_class)
+        return AboutAddress(spelling, tags + failure, geoip, client_class)
 
     def about_agent(self, agent: str) -> tuple[str, ...]:
         """The tags machine_ua and robot_ua. A missing agent is matched as the empty text, as Logstash's grok filter did."""
@@ -92,14 +92,16 @@ class Lists:
         robot = agent in _content(self._robot_agents, _NO_AGENTS) and not (machine and self._source.settings.machine_wins)
         return (("machine_ua",) if machine else ()) + (("robot_ua",) if robot else ())
 
-    def is_admin(self, subject: str) -> bool:
-        return subject in _content(self._subjects, _NO_SUBJECTS)
+    @property
+    def admins(self) -> frozenset[str]:
+        """The subjects that are DataONE's own."""
+        return _content(self._subjects, _NO_SUBJECTS)
 
     def _watch(self, name: str, read: Callable[[Path], Content], *, optional: bool = False) -> Watched[Content] | None:
         path: str | None = getattr(self._source.settings, name)
         return None if path is None else Watched(Path(path), read, f"sources.{self._source.name}.{name}", optional=optional)
 
-    def _geography(self, address: Address | None) -> tuple[dict[str, Any], bool]:
+    def _geography(self, address: str | None) -> tuple[dict[str, Any], bool]:
         """The fields of `geoip`, and whether a City database was asked in vain, be it for want of an address."""
         city = self._city.value if self._city is not None else None
         asn = self._asn.value if self._asn is not None else None
@@ -111,8 +113,7 @@ class Lists:
     def _version(self) -> str:
         networks = [_content(file, _NO_NETWORKS).ranges for file in (self._own, self._robots)]
         agents = [_content(file, _NO_AGENTS).patterns for file in (self._machine_agents, self._robot_agents)]
-        subjects: frozenset[str] = _content(self._subjects, _NO_SUBJECTS)
-        return blake2b(repr((networks, agents, sorted(subjects))).encode(), digest_size=6).hexdigest()
+        return blake2b(repr((networks, agents, sorted(self.admins))).encode(), digest_size=6).hexdigest()
 
 
 def _content(file: Watched[Content] | None, otherwise: Content) -> Content:

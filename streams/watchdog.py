@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 import faust
+from aiokafka.errors import GroupAuthorizationFailedError
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from faust.exceptions import ConsumerNotStarted
 
@@ -71,7 +72,8 @@ class Watchdog(threading.Thread):
                 log.error("no progress for %.0f s although there is work on %s; ending, to be restarted", STUCK_S, stuck)
                 os._exit(EXIT_STUCK)  # the event loop may be what is stuck
             if cause := self._app.consumer.left_group():
-                self._fail(TailraceError(f"the worker is not in its consumer group any more, or cannot join it: {cause}"))
+                lost = TailraceError(f"the worker is not in its consumer group any more, or cannot join it: {cause}")
+                self._fail(self._locked_out() if isinstance(cause, GroupAuthorizationFailedError) else lost)
 
     def look(self) -> list[Partition]:
         """The partitions of this worker that are stuck. Raises KafkaException where Kafka does not answer."""
@@ -92,11 +94,14 @@ class Watchdog(threading.Thread):
 
     def _refusal(self, error: KafkaError) -> TailraceError | None:
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            return Refused(in_words(self._settings, [f"Read on group {self._app.conf.id}"]))
+            return self._locked_out()
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             topics = sorted({tp.topic for tp in self._app.consumer.assignment()})
             return Refused(in_words(self._settings, [f"Read on topics {', '.join(topics)}"]))
         return None
+
+    def _locked_out(self) -> Refused:
+        return Refused(in_words(self._settings, [f"Read on group {self._app.conf.id}"]))
 
     def _recovery(self) -> object:
         """Changes while tables are being recovered."""

@@ -9,7 +9,6 @@ next message, or go on doing nothing.
 import asyncio
 import logging
 import os
-import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
@@ -21,10 +20,10 @@ from faust.types import EventT, StreamT, TopicT
 from streams.figures import Counts, Figures
 from streams.outbox import Outbox
 from streams.watchdog import Watchdog
+from tailrace import signals
 from tailrace.errors import TailraceError
 from tailrace.garbage import collect_seldom
-from tailrace.metrics import expose
-from tailrace.monitor import Answers, Monitor
+from tailrace.monitor import Answers, answered
 from tailrace.settings import Settings
 
 log = logging.getLogger("tailrace.stream")
@@ -97,24 +96,23 @@ class Worker:
             self.fail(error)
 
     async def run(self) -> None:
-        """Work until SIGTERM or Ctrl-C. Raises what made the worker fail."""
+        """Work until SIGTERM, SIGHUP or Ctrl-C. Raises what made the worker fail."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in signals.ending():
             loop.add_signal_handler(number, self.stop)
         for work in (self.outbox.poll(), self.app.start(), self._watch_crash()):
             self.background(work)
         watchdog = Watchdog(self.settings.kafka, self.app, lambda error: loop.call_soon_threadsafe(self.fail, error))
         watchdog.start()
-        monitor = self._monitor()
+        figures = Figures(self.app, self.counts)
         try:
-            await self._end.wait()
-            await asyncio.wait_for(self.app.stop(), STOP_S)
+            with answered("stream.monitor", self.settings.stream.monitor, Answers(figures.samples, figures.health)):
+                await self._end.wait()
+                await asyncio.wait_for(self.app.stop(), STOP_S)
         except TimeoutError:
             self.fail(TailraceError(f"the worker did not stop within {STOP_S:.0f} s"))
         finally:
             watchdog.stop()
-            if monitor is not None:
-                monitor.stop()
             for give_up in self.at_end:
                 give_up()
             for task in self._tasks:
@@ -122,13 +120,6 @@ class Worker:
             await asyncio.wait(self._tasks)
         if self._failure is not None:
             raise self._failure
-
-    def _monitor(self) -> Monitor | None:
-        address = self.settings.stream.monitor
-        if not address:
-            return None
-        figures = Figures(self.app, self.counts)
-        return Monitor("stream.monitor", address, Answers(lambda: expose(figures.samples()), figures.health))
 
     async def _watch_crash(self) -> None:
         await self.app._crashed.wait()

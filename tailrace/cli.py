@@ -52,6 +52,12 @@ def main(ctx: click.Context, config_path: Path | None, log_level: str) -> None:
     """Log lines from the files where they are written to an index where they can be asked about, with Kafka between.
 
     Every key of tailrace.toml can be overridden by a variable: kafka.bootstrap_servers by TAILRACE_KAFKA_BOOTSTRAP_SERVERS.
+
+    \b
+    Exit codes: 0 done, or cleanly stopped    69 a server does not answer
+                1 missing or failed           70 no progress: start it again
+                2 wrong usage                 77 a server refuses
+               65 too many dead letters       78 the configuration is wrong
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)

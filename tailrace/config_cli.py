@@ -87,8 +87,8 @@ def find(settings: Settings) -> Iterator[Finding]:
     yield from _state(Path(settings.state_dir))
     yield from _refusal(seconds, settings.ship.seal_after, "ship.seal_after")
     yield from _refusal(seconds, settings.ship.close_inactive, "ship.close_inactive")
-    for key, monitor in (("ship", settings.ship.monitor), ("stream", settings.stream.monitor), ("sink", settings.sink.monitor)):
-        yield from _refusal(host_and_port, f"{key}.monitor", monitor or "unused:0")
+    for role in ("ship", "harvest", "stream", "sink"):
+        yield from _refusal(host_and_port, f"{role}.monitor", getattr(settings, role).monitor or "unused:0")
     yield from _privacy(settings)
     for name, block in settings.sources.items():
         yield from _source(settings, name, block)

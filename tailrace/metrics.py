@@ -50,6 +50,19 @@ SHIP_THROTTLED = Metric("tailrace_ship_throttled_seconds", "gauge", "How long no
 # Unix time; 0: not known yet.
 SHIP_SHIPPED_BEFORE = Metric("tailrace_ship_watermark_seconds", "gauge", "Everything written before this is shipped", ("source",))
 
+# One harvester.
+HARVEST_RECORDS = Metric("tailrace_harvest_acknowledged_records_total", "counter", "Events acknowledged since the start", ("source",))
+HARVEST_DEAD_LETTERS = Metric("tailrace_harvest_dead_letters_total", "counter", "Events that went to the dead letters since the start")
+HARVEST_QUEUE = Metric("tailrace_harvest_queue_records", "gauge", "Records that wait for Kafka")
+HARVEST_KAFKA_ERRORS = Metric("tailrace_harvest_kafka_errors_total", "counter", "Errors that the Kafka client reported since the start")
+HARVEST_CHECKPOINT_FAILED = Metric("tailrace_harvest_checkpoint_failed", "gauge", "1 where the checkpoint could not be written last time")
+# Unix time; 0: it answers.
+HARVEST_WAITING_SINCE = Metric(
+    "tailrace_harvest_waiting_since_seconds", "gauge", "Since when the core has given no usable answer", ("source",)
+)
+# Unix time; 0: not known yet. The one to alert on, over minutes.
+HARVEST_SHIPPED_BEFORE = Metric("tailrace_harvest_watermark_seconds", "gauge", "Everything indexed before this is on Kafka", ("source",))
+
 # One worker of the streams. `topic` and `partition` are those that it reads.
 _PARTITION = ("topic", "partition")
 # Done means that Kafka holds what came of them; records that are read again count again.

@@ -1,7 +1,8 @@
 """What a running role says of itself over HTTP: /metrics for Prometheus, /health for a supervisor."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from tailrace.errors import ConfigError, TailraceError
-from tailrace.metrics import CONTENT_TYPE
+from tailrace.metrics import CONTENT_TYPE, Sample, expose
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +21,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answers(NamedTuple):
-    metrics: Callable[[], str]
+    """Asked for in threads of the monitor's, while the role goes on."""
+
+    samples: Callable[[], Iterable[Sample]]
     health: Callable[[], Health]
 
 
@@ -55,12 +58,25 @@ class Monitor(ThreadingHTTPServer):
         self._thread.join()
 
 
+@contextmanager
+def answered(key: str, address: str | None, answers: Answers) -> Iterator[None]:
+    """Answer at this address, if one is set, as long as the context lasts. Raises ConfigError and TailraceError as `Monitor` does."""
+    if not address:
+        yield
+        return
+    monitor = Monitor(key, address, answers)
+    try:
+        yield
+    finally:
+        monitor.stop()
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: Monitor
 
     def do_GET(self) -> None:
         if self.path == "/metrics":
-            self._answer(HTTPStatus.OK, CONTENT_TYPE, self.server.answers.metrics().encode())
+            self._answer(HTTPStatus.OK, CONTENT_TYPE, expose(self.server.answers.samples()).encode())
         elif self.path == "/health":
             health = self.server.answers.health()
             status = HTTPStatus.OK if health.status == "ok" else HTTPStatus.SERVICE_UNAVAILABLE

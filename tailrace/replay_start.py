@@ -94,8 +94,8 @@ def start(
 ) -> None:
     """Make the generation NAME of all sources from what Kafka holds, beside the running pipeline, and keep it up with live data.
 
-    It has topics, groups and indices of its own; nothing of the generation that users see is touched. Runs until SIGTERM or Ctrl-C, and
-    goes on where it was when it is started again, also after a kill. On this machine its workers give way to others.
+    It has topics, groups and indices of its own; nothing of the generation that users see is touched. Runs until SIGTERM, SIGHUP or
+    Ctrl-C, and goes on where it was when it is started again, also after a kill. On this machine its workers give way to others.
     A generation of a part of the events (--since, --offset) is good for trying a parser out.
     """
     if not NAME.fullmatch(name):

@@ -16,6 +16,7 @@ import msgspec
 
 from schemas import duration
 from schemas.source import Format, SourceSettings
+from tailrace import mistakes
 from tailrace.errors import ConfigError
 
 DEFAULT_FILES = (Path("tailrace.toml"), Path("/etc/tailrace/tailrace.toml"))
@@ -85,6 +86,13 @@ class Ship(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
     """`127.0.0.1:9464` answers /metrics (Prometheus) and /health there; off by default."""
 
 
+class Harvest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """`tailrace harvest`."""
+
+    monitor: str | None = None
+    """`127.0.0.1:9467` answers /metrics (Prometheus) and /health there; off by default."""
+
+
 class Stream(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """`tailrace stream`."""
 
@@ -150,6 +158,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     workers need the same one, and for good: another key makes everybody somebody else."""
     kafka: Kafka = Kafka()
     ship: Ship = Ship()
+    harvest: Harvest = Harvest()
     stream: Stream = Stream()
     sink: Sink = Sink()
     elasticsearch: Elasticsearch = Elasticsearch()
@@ -202,14 +211,15 @@ def _check_url(urls: str, where: str) -> None:
             )
 
 
-Shape = TypeVar("Shape")
+Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 def _convert(raw: dict[str, Any], shape: type[Shape], where: str, path: str = "") -> Shape:
     try:
         return msgspec.convert(raw, shape, strict=True)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {path}{_plain(str(error))}") from None
+        key, fault = mistakes.of_key(error, shape)
+        raise ConfigError(f"{where}: {path}{key}: {fault}") from None
 
 
 def secret(value: str | None, file: str | None, key: str) -> str | None:
@@ -370,10 +380,4 @@ def _value(variable: str, text: str, kind: Any) -> Any:
         pass
     except msgspec.ValidationError as error:
         refusal = error
-    raise ConfigError(f"environment: {variable}={text!r}: {_plain(str(refusal))}")
-
-
-def _plain(message: str) -> str:
-    """msgspec's `Expected `int`, got `str` - at `$.kafka.partitions`` with the key first and without the `$.`."""
-    text, _, at = message.partition(" - at `$")
-    return f"{at.strip('`').lstrip('.')}: {text}" if at else text
+    raise ConfigError(f"environment: {variable}={text!r}: {mistakes.of_value(refusal, kind)}")

@@ -16,13 +16,13 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Any
 
 import click
 
 from tailrace.errors import ConfigError, Refused, TailraceError, TooManyDead, Unreachable
+from tailrace.signals import ending, handled
 
 FIRST_PAUSE_S = 0.5
 """Before the first restart; doubles with every death."""
@@ -102,8 +102,8 @@ class Supervisor:
     """Runs `commands` (name: argv) until told to stop.
 
     `once` names commands that end by themselves: exit codes 0 and 1 (an error that was reported) are final, and they are
-    not started again. `reload` names those that SIGHUP is passed on to. Everything said, the children's output included, goes line by
-    line to `say`, by default to standard error.
+    not started again. `reload` names those that SIGHUP is passed on to; where there are none, it ends all. Everything said, the
+    children's output included, goes line by line to `say`, by default to standard error.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Supervisor:
         os.set_blocking(self._wake_write, False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._signals = 0
-        self._handlers: dict[int, Any] = {}
+        self._handlers = ExitStack()
 
     def __enter__(self) -> "Supervisor":
         try:
@@ -141,19 +141,18 @@ class Supervisor:
         self.stop()
 
     def start(self) -> None:
-        """Start all. From here to the end of `stop`, SIGTERM, Ctrl-C and (with `reload`) SIGHUP are ours.
+        """Start all. From here to the end of `stop`, SIGTERM, SIGHUP and Ctrl-C are ours.
 
         Raises OSError for what is no program.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._handlers[number] = signal.signal(number, self._on_signal)
+        self._handlers.enter_context(handled(self._on_signal, *ending()))
         if self._reload:
-            self._handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_hangup)
+            self._handlers.enter_context(handled(self._on_hangup, signal.SIGHUP))
         for child in self._children.values():
             self._launch(child)
 
     def run(self, until: Callable[[], bool] | None = None) -> bool:
-        """Watch over the children until SIGTERM or Ctrl-C (False), or until `until()`, asked twice a second, is true (True).
+        """Watch over the children until a signal that ends services (False), or until `until()`, asked twice a second, is true (True).
 
         The children run on; `stop` ends them. Raises what `poll` raises.
         """
@@ -268,8 +267,7 @@ class Supervisor:
             self._close(child)
         self._selector.close()
         os.close(self._wake_read)
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        self._handlers.close()
         os.close(self._wake_write)
 
     def _bury(self, child: _Child) -> None:
@@ -302,11 +300,11 @@ class Supervisor:
         if len(child.deaths) == DEATHS_ALLOWED and now - child.deaths[0] <= 60:
             raise TailraceError(f"{child.name} died {DEATHS_ALLOWED} times within a minute, last with {_cause(code)}{said}")
 
-    def _on_signal(self, number: int, frame: object) -> None:
+    def _on_signal(self) -> None:
         self._signals += 1
         self._wake()
 
-    def _on_hangup(self, number: int, frame: object) -> None:
+    def _on_hangup(self) -> None:
         self._reload_asked = True
         self._wake()
 

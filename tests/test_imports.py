@@ -18,7 +18,7 @@ HEAVY = {"schemas.envelope", "schemas.notes"}
 """All of producers, what is shared, and all of schemas but these is loaded on a producer's host, which has no extras."""
 
 EXTRAS = (
-    *("aiokafka", "cachetools", "cramjam", "elasticsearch", "fastavro", "faust", "geoip2", "maxminddb", "mode", "orjson", "rich"),
+    *("aiokafka", "cachetools", "cramjam", "elasticsearch", "fastavro", "faust", "maxminddb", "mode", "orjson", "rich"),
     *("ua_parser", "uvloop", "watchfiles"),
 )
 """Modules that only extras install."""

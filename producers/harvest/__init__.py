@@ -26,5 +26,6 @@ So what is sent twice has the same key. Several shards may give one version to t
 | `window.py` | what was seen of the stretch in which something may still come to light |
 | `core.py` | one core: its place, what was read, what is acknowledged |
 | `harvester.py` | the loop: poll, page, publish, remember |
+| `figures.py` | metrics and health |
 | `cli.py` | `tailrace harvest` |
 """

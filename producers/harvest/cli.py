@@ -1,6 +1,5 @@
 """The command `tailrace harvest`."""
 
-import signal
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,11 +7,13 @@ from pathlib import Path
 import click
 
 from producers.checkpoint import Store
+from producers.harvest import figures
 from producers.harvest.core import Core
 from producers.harvest.harvester import Harvester
 from producers.publish import Publisher
-from tailrace import kafka, kafka_access, options
+from tailrace import kafka, kafka_access, options, signals
 from tailrace.errors import ConfigError
+from tailrace.monitor import Answers, answered
 from tailrace.settings import Settings
 from tailrace.solr import place_of, version_of
 from tailrace.sources import load_sources
@@ -33,7 +34,8 @@ def harvest(settings: Settings, once: bool, since: datetime | None, source_names
     """Copy new events from DataONE's event core (Solr) to Kafka.
 
     For sources with a solr_url. Goes on where it was stopped: the checkpoint in state_dir/harvest covers acknowledged documents only.
-    SIGTERM and Ctrl-C end it cleanly. A core that does not answer is asked again for as long as it takes; with --once, as --wait says.
+    SIGTERM, SIGHUP and Ctrl-C end it cleanly. A core that does not answer is asked again for as long as it takes; with --once,
+    as --wait says.
     """
     names = _with_core(settings, source_names)
     sources = load_sources(settings, names).values()
@@ -46,7 +48,13 @@ def harvest(settings: Settings, once: bool, since: datetime | None, source_names
         kafka_access.require(kafka.connect(settings.kafka, wait_s), settings.kafka, "ship", names)
         publisher = Publisher(settings.kafka, lambda: harvester.stopping)
         harvester = Harvester(cores, publisher, store, list(entries.values()), once=once, wait_s=wait_s)
-        _run(harvester, publisher)
+        answers = Answers(lambda: figures.samples(harvester), lambda: figures.health(harvester))
+        with (
+            closing(publisher),
+            answered("harvest.monitor", settings.harvest.monitor, answers),
+            signals.handled(harvester.stop, *signals.ending()),
+        ):
+            harvester.run()
 
 
 def _with_core(settings: Settings, source_names: tuple[str, ...]) -> list[str]:
@@ -56,13 +64,3 @@ def _with_core(settings: Settings, source_names: tuple[str, ...]) -> list[str]:
     if not names:
         raise ConfigError("no source names a Solr core: set sources.dataone.solr_url, such as http://127.0.0.1:8983/solr/event_core")
     return names
-
-
-def _run(harvester: Harvester, publisher: Publisher) -> None:
-    before = {number: signal.signal(number, lambda *_: harvester.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        harvester.run()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        publisher.close()

@@ -1,6 +1,7 @@
 """One core: where it is, what was read of it, what is acknowledged."""
 
 from collections import deque
+from typing import NamedTuple
 
 from producers.checkpoint import Entry
 from producers.harvest.window import Window
@@ -10,6 +11,12 @@ from schemas.heartbeat import HostBeat, encode, host_key
 from schemas.place import key_prefix
 from schemas.source import Source
 from tailrace.solr import Address, place_of
+
+
+class Waiting(NamedTuple):
+    since_s: float
+    """Unix time of the first question without a usable answer."""
+    cause: str
 
 
 class Core:
@@ -30,10 +37,13 @@ class Core:
         """Monotonic time of the next poll."""
         self.swept_ms = 0
         """When the last poll began that was read to its end."""
-        self.trouble = False
-        """The last question had no usable answer."""
+        self.waiting: Waiting | None = None
+        """While questions have no usable answer."""
+        self.documents = 0
+        """Acknowledged since the start."""
+        self.shipped_ms = 0
+        """Everything that was indexed before this is acknowledged, milliseconds since 1970; 0: not known yet."""
         self._overlap_ms = round(seconds(settings.solr_overlap) * 1000)
-        self._shipped_ms = 0
 
     def go_back(self, version: int) -> None:
         """Read again from a version on."""
@@ -46,6 +56,7 @@ class Core:
             batch = self.batches.popleft()
             self.acknowledged = max(self.acknowledged, batch.end)
             documents += batch.count
+        self.documents += documents
         return documents
 
     def beat(self, now_ms: int, *, stopped: bool) -> tuple[bytes, bytes]:
@@ -54,9 +65,10 @@ class Core:
         What was indexed an overlap before a poll could be seen by it, and is shipped when all that the poll gave is acknowledged.
         """
         if self.swept_ms and not self.batches:
-            self._shipped_ms = max(self._shipped_ms, self.swept_ms - self._overlap_ms)
+            self.shipped_ms = max(self.shipped_ms, self.swept_ms - self._overlap_ms)
         host = self.place.path
-        beat = HostBeat(host=host, files=1, unreadable=int(self.trouble), shipped_ms=self._shipped_ms, stopped=stopped, time_ms=now_ms)
+        waiting = self.waiting is not None
+        beat = HostBeat(host=host, files=1, unreadable=int(waiting), shipped_ms=self.shipped_ms, stopped=stopped, time_ms=now_ms)
         return host_key(host), encode(beat)
 
     def entry(self) -> Entry:

@@ -15,7 +15,7 @@ from threading import Thread
 import msgspec
 
 from producers.checkpoint import Entry, Store
-from producers.harvest.core import Core
+from producers.harvest.core import Core, Waiting
 from producers.progress import clock
 from producers.publish import Publisher, Stopped
 from producers.reader import DEAD_BYTES, MAX_RECORD_BYTES, TooLarge
@@ -46,8 +46,8 @@ class Harvester:
         self, cores: Sequence[Core], publisher: Publisher, store: Store, kept: Sequence[Entry], *, once: bool, wait_s: float
     ) -> None:
         """`kept`: entries of the checkpoint that belong to none of the cores. `wait_s`: how long `once` waits for a core's answer."""
-        self._cores = cores
-        self._publisher = publisher
+        self.cores = cores
+        self.publisher = publisher
         self._store = store
         self._kept = kept
         self._once = once
@@ -56,6 +56,10 @@ class Harvester:
         self._stop = False
         self._documents = 0
         self._changed = False
+        self.saved = True
+        """The last checkpoint could be written."""
+        self.moved_s = time.monotonic()
+        """When the queue was empty or something was acknowledged."""
         self._saved_s = 0.0
         self._beat_s = 0.0
         self._said = (time.monotonic(), 0)
@@ -80,14 +84,14 @@ class Harvester:
             with suppress(Stopped):
                 self._loop()
                 complete = True
-            left = self._publisher.flush(FLUSH_S)
+            left = self.publisher.flush(FLUSH_S)
             if left:
                 log.warning("%d documents are not acknowledged after %.0f s: they will be sent again", left, FLUSH_S)
         finally:
             self._settle()
             saved = self._save()
         self._beat(stopped=True)
-        self._publisher.flush(0 if left else FLUSH_S)
+        self.publisher.flush(0 if left else FLUSH_S)
         log.info("%d documents harvested", self._documents)
         if self._once and not (complete and saved):
             what = "the checkpoint could not be written" if complete else "stopped before everything was harvested"
@@ -95,15 +99,15 @@ class Harvester:
 
     def _loop(self) -> None:
         while True:
-            for core in self._cores:
+            for core in self.cores:
                 if time.monotonic() >= core.due_s:
                     self._sweep(core)
                     core.due_s = time.monotonic() + core.poll_s
             if self._once:
-                while any(core.batches for core in self._cores):
+                while any(core.batches for core in self.cores):
                     self._tend(TEND_S)
                 return
-            self._pause(min(core.due_s for core in self._cores) - time.monotonic())
+            self._pause(min(core.due_s for core in self.cores) - time.monotonic())
 
     # Reading
 
@@ -146,14 +150,14 @@ class Harvester:
             try:
                 page = coming.result()
             except Trouble as trouble:
-                core.trouble = True
+                core.waiting = Waiting(core.waiting.since_s if core.waiting else time.time(), str(trouble))
                 if self._once:
                     self._give_up(question, trouble, time.monotonic() - began_s)
                 if str(trouble) != said:
                     said = str(trouble)
                     log.warning("Solr at %s: %s; trying again", question.address.url, said)
             else:
-                core.trouble = False
+                core.waiting = None
                 if said:
                     log.info("Solr at %s answers again", question.address.url)
                 return page
@@ -189,11 +193,11 @@ class Harvester:
                 pairs.append((core.prefix + b"%d" % head.version, line))
             else:
                 part = TooLarge(head.version, head.version + len(line), line[:DEAD_BYTES])
-                batch = self._publisher.send_too_large(source, core.prefix, part)
+                batch = self.publisher.send_too_large(source, core.prefix, part)
                 batch.end = 0
                 core.batches.append(batch)
-        partition = next(self._spread) % self._publisher.partitions(source)
-        core.batches.append(self._publisher.send_pairs(source, partition, pairs, documents[-1][0].version))
+        partition = next(self._spread) % self.publisher.partitions(source)
+        core.batches.append(self.publisher.send_pairs(source, partition, pairs, documents[-1][0].version))
 
     # Waiting and remembering
 
@@ -204,7 +208,7 @@ class Harvester:
 
     def _tend(self, timeout_s: float) -> None:
         """Serve deliveries and the checkpoint. Raises Stopped where a stop was asked for, and what the publisher raises."""
-        self._publisher.poll(timeout_s)
+        self.publisher.poll(timeout_s)
         self._settle()
         if self._changed and time.monotonic() - self._saved_s >= CHECKPOINT_S:
             self._save()
@@ -214,20 +218,23 @@ class Harvester:
             raise Stopped
 
     def _settle(self) -> None:
-        for core in self._cores:
+        for core in self.cores:
             if documents := core.settle():
                 self._documents += documents
                 self._changed = True
+                self.moved_s = time.monotonic()
+        if not self.publisher.queued:
+            self.moved_s = time.monotonic()
 
     def _save(self) -> bool:
-        saved = self._store.save([*self._kept, *(core.entry() for core in self._cores)])
-        self._changed, self._saved_s = not saved, time.monotonic()
-        return saved
+        self.saved = self._store.save([*self._kept, *(core.entry() for core in self.cores)])
+        self._changed, self._saved_s = not self.saved, time.monotonic()
+        return self.saved
 
     def _beat(self, *, stopped: bool = False) -> None:
         self._beat_s = time.monotonic()
-        for core in self._cores:
-            self._publisher.send_heartbeats(core.source.name, [core.beat(_now_ms(), stopped=stopped)])
+        for core in self.cores:
+            self.publisher.send_heartbeats(core.source.name, [core.beat(_now_ms(), stopped=stopped)])
 
     def _say_status(self, core: Core, page: Page) -> None:
         since_s, before = self._said

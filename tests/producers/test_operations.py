@@ -15,7 +15,6 @@ import pytest
 from producers import figures
 from producers.figures import ShipHealth
 from tailrace.errors import ConfigError, TailraceError
-from tailrace.metrics import expose
 from tailrace.monitor import Answers, Monitor
 from tailrace.settings import Settings
 from tests.helpers import eventually, free_address, get, read_topic
@@ -132,7 +131,7 @@ def test_metrics_and_health_of_a_running_producer(ship: Ship, logs: Path) -> Non
     (logs / "a.log").write_bytes(lines(0, 10) + event(10)[:-5])
     with ship.running(make_source(logs / "*.log")) as shipper:
         monitor = Monitor(
-            "ship.monitor", address := free_address(), Answers(lambda: expose(figures.samples(shipper)), lambda: figures.health(shipper))
+            "ship.monitor", address := free_address(), Answers(lambda: figures.samples(shipper), lambda: figures.health(shipper))
         )
         try:
             eventually(lambda: "tailrace_ship_acknowledged_records_total 10\n" in get(address, "/metrics")[1], "ten records")
@@ -157,13 +156,13 @@ def unwell() -> ShipHealth:
 
 
 def test_what_is_not_well_answers_503_and_addresses_are_checked() -> None:
-    monitor = Monitor("ship.monitor", address := free_address(), Answers(lambda: "", unwell))
+    monitor = Monitor("ship.monitor", address := free_address(), Answers(list, unwell))
     try:
         assert get(address, "/health")[0] == 503
         with pytest.raises(TailraceError, match=r"cannot answer at ship\.monitor = .*Address already in use"):
-            Monitor("ship.monitor", address, Answers(lambda: "", unwell))
+            Monitor("ship.monitor", address, Answers(list, unwell))
     finally:
         monitor.stop()
     for wrong in ("9464", "host:port", "127.0.0.1:70000", ":1"):
         with pytest.raises(ConfigError, match=r"ship\.monitor"):
-            Monitor("ship.monitor", wrong, Answers(lambda: "", unwell))
+            Monitor("ship.monitor", wrong, Answers(list, unwell))

@@ -9,7 +9,7 @@ import pytest
 from producers.reload import Fresh, Reloader, waits_for_restart
 from schemas.source import Source, SourceSettings
 from tailrace.errors import ConfigError, Unreachable
-from tailrace.settings import Kafka, Settings, Ship
+from tailrace.settings import Kafka, Settings, Ship, Sink, Stream
 from tests.producers.conftest import make_source
 
 
@@ -98,4 +98,7 @@ def test_the_log_level_follows_and_goes_back(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_harmless_sections_do_not_wait(tmp_path: Path) -> None:
     old = settings("/old/*")
-    assert waits_for_restart(old, settings("/old/*", state_dir=str(tmp_path)), ["trace"]) == {"state_dir"}
+    new = settings(
+        "/old/*", state_dir=str(tmp_path), max_dead_share=0.9, sink=Sink(monitor="127.0.0.1:9466"), stream=Stream(store="rocksdb")
+    )
+    assert waits_for_restart(old, new, ["trace"]) == {"state_dir"}

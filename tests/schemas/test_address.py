@@ -39,6 +39,15 @@ def test_every_spelling_of_an_address_is_the_same_client(address: IPv4Address | 
     assert len({canonical_address(text) for text in spellings}) == 1
 
 
+@given(st.text() | st.from_regex(r"[0-9]{1,4}(\.[0-9]{1,4}){3}", fullmatch=True))
+def test_ipv4_is_read_as_the_standard_library_does(text: str) -> None:
+    try:
+        expected = IPv4Address(text)
+    except ValueError:
+        expected = None
+    assert (parse_address(text) if ":" not in text else None) == expected
+
+
 @given(st.text())
 def test_any_text_is_an_address_or_none(text: str) -> None:
     found = parse_address(text)

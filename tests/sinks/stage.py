@@ -88,9 +88,9 @@ class Stage:
         self._running.append(process)
         return process
 
-    def finish(self, process: subprocess.Popen[bytes]) -> str:
+    def finish(self, process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> str:
         """Stop a sink as a service manager does; what it said."""
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         code = process.wait(30)
         said = self.log.read_text()
         assert code == 0, said

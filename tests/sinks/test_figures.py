@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,7 +63,7 @@ def test_a_sink_tells_what_became_of_every_record(stage: Stage) -> None:
     assert [told[f"tailrace_sink_{name}_seconds"] for name in in_hand] == [0, 0, 0]
     status, body = get(address, "/health")
     assert (status, json.loads(body)) == (200, {"status": "ok", "lag_records": 0, "waiting_s": 0.0})
-    stage.finish(sink)
+    stage.finish(sink, signal.SIGHUP)
 
 
 @contextmanager

@@ -231,10 +231,11 @@ class Running:
         self.over = True
         return self.process.wait(60)
 
-    def stop(self) -> None:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """As systemd and Kubernetes do: it must end by itself, without an error and without noise."""
         assert self.process.poll() is None, f"the worker has died:\n{self.said}"
-        self.process.send_signal(signal.SIGTERM)
+        self.over = True
+        self.process.send_signal(number)
         assert self.process.wait(45) == 0, self.said
         assert "Traceback" not in self.said, self.said
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,17 +59,18 @@ def test_what_is_in_flight_is_told_with_its_age() -> None:
 
 
 @pytest.mark.servers
-def test_both_roles_answer_over_http(cluster: Cluster) -> None:
+def test_both_roles_answer_over_http_and_sighup_ends_them(cluster: Cluster) -> None:
     records = [Click("a", T0, "somebody").line(), b"garbage", Click("b", T0 + 1, "somebody").line()]
     cluster.publish("clicks", lines("file", records))
     seen = {}
     for role in ("parse", "sessionize"):
         cluster.environment["TAILRACE_STREAM_MONITOR"] = address = free_address()
-        with cluster.worker(role, "--source", "clicks"):
+        with cluster.worker(role, "--source", "clicks") as running:
             eventually(lambda: cluster.done(role, "clicks"), f"{role} is done", 60)  # noqa: B023
             seen[role] = get(address, "/metrics")[1]
             status, body = get(address, "/health")
             assert (status, json.loads(body)["status"], json.loads(body)["lag_records"]) == (200, "ok", 0)
+            running.stop(signal.SIGHUP)
     prefix = cluster.settings.kafka.topic_prefix
     assert f'tailrace_stream_records_total{{topic="{prefix}clicks.raw"}} 3\n' in seen["parse"]
     assert f'tailrace_stream_outputs_total{{topic="{prefix}clicks.dead"}} 1\n' in seen["parse"]

@@ -1,9 +1,8 @@
 import json
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from geoip2.database import Reader
+from maxminddb import Reader
 
 from streams.geography import locate, open_asn, open_city, operator
 
@@ -14,7 +13,7 @@ def city(city_database: Path) -> Reader:
 
 
 def test_everything_that_is_known_of_a_university(city: Reader) -> None:
-    assert locate(city, ip_address("128.111.54.80")) == {
+    assert locate(city, "128.111.54.80") == {
         "ip": "128.111.54.80",
         "city_name": "Santa Barbara",
         "continent_code": "NA",
@@ -33,7 +32,7 @@ def test_everything_that_is_known_of_a_university(city: Reader) -> None:
 
 
 def test_only_what_is_known_stands(city: Reader) -> None:
-    found = locate(city, ip_address("1.0.4.1"))
+    found = locate(city, "1.0.4.1")
     assert found is not None
     assert found["country_code2"] == "AU"
     assert found["location"] == {"lat": found["latitude"], "lon": found["longitude"]}
@@ -41,29 +40,29 @@ def test_only_what_is_known_stands(city: Reader) -> None:
 
 
 def test_an_address_without_coordinates_is_not_located(city: Reader) -> None:
-    assert city.city("5.145.149.142").registered_country.iso_code == "US"
-    assert locate(city, ip_address("5.145.149.142")) is None
+    assert city.get("5.145.149.142")["registered_country"]["iso_code"] == "US"
+    assert locate(city, "5.145.149.142") is None
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1", "127.0.0.1", "192.0.2.1", "::1", "2001:db8::1"])
 def test_an_address_of_nowhere_has_no_geography(city: Reader, text: str) -> None:
-    assert locate(city, ip_address(text)) is None
+    assert locate(city, text) is None
 
 
 def test_real_events_are_where_they_were(city: Reader, shared: Path) -> None:
     expected = json.loads((shared / "dataone/samples/events.expected.json").read_text())["events"]
     records = map(json.loads, (shared / "dataone/events.jsonl").read_text().splitlines())
     for record in records:
-        found = locate(city, ip_address(record["ipAddress"])) or {}
+        found = locate(city, record["ipAddress"]) or {}
         wanted = expected[record["id"]]["geoip"]
         assert {name: found[name] for name in wanted} == wanted
 
 
 def test_the_operator_of_a_network(asn_database: Path) -> None:
     asn = open_asn(asn_database)
-    assert operator(asn, ip_address("192.0.2.1")) == {"ip": "192.0.2.1", "asn": 64_496, "as_org": "Example University"}
-    assert operator(asn, ip_address("2001:db8::1")) == {"ip": "2001:db8::1", "asn": 64_497}
-    assert operator(asn, ip_address("198.51.100.1")) == {}
+    assert operator(asn, "192.0.2.1") == {"ip": "192.0.2.1", "asn": 64_496, "as_org": "Example University"}
+    assert operator(asn, "2001:db8::1") == {"ip": "2001:db8::1", "asn": 64_497}
+    assert operator(asn, "198.51.100.1") == {}
 
 
 def test_a_database_of_operators_is_no_database_of_cities(asn_database: Path) -> None:

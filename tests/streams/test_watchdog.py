@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import GroupAuthorizationFailedError
 from confluent_kafka import KafkaError, KafkaException
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
@@ -68,6 +69,26 @@ def test_a_right_that_is_taken_away_fails_the_worker(monkeypatch: pytest.MonkeyP
     dog.stop()
     assert [failure.exit_code for failure in failures[:1]] == ([77] if said else [])
     assert all(said and said in failure.message for failure in failures)
+
+
+@pytest.mark.parametrize(("cause", "code"), [(GroupAuthorizationFailedError("tailrace-parse"), 77), (AssertionError("defect"), 1)])
+def test_a_worker_that_left_its_group_says_why(monkeypatch: pytest.MonkeyPatch, cause: Exception, code: int) -> None:
+    monkeypatch.setattr(watchdog, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(Watchdog, "look", lambda _: [])  # it has no partitions, of which Kafka could refuse to tell
+    app: Any = SimpleNamespace(conf=SimpleNamespace(id="tailrace-parse"), consumer=SimpleNamespace(left_group=lambda: cause))
+    failed = threading.Event()
+    failures: list[TailraceError] = []
+
+    def fail(failure: TailraceError) -> None:
+        failures.append(failure)
+        failed.set()
+
+    dog = Watchdog(Kafka(), app, fail)
+    dog.start()
+    assert failed.wait(10)
+    dog.stop()
+    assert failures[0].exit_code == code
+    assert ("Read on group tailrace-parse" if code == 77 else "not in its consumer group any more") in failures[0].message
 
 
 @pytest.mark.parametrize("error", [ConsumerNotStarted(), RuntimeError("defect")])

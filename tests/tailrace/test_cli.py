@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from tailrace.cli import COMMANDS, main
 
-FROM_EXTRAS = ("aiokafka", "cachetools", "elasticsearch", "fastavro", "faust", "geoip2", "maxminddb", "orjson", "rich", "ua_parser")
+FROM_EXTRAS = ("aiokafka", "cachetools", "elasticsearch", "fastavro", "faust", "maxminddb", "orjson", "rich", "ua_parser")
 OURS = ("infra", "producers", "reports", "sinks", "streams")
 
 

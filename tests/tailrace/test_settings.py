@@ -57,7 +57,10 @@ def test_a_source_named_like_its_format_needs_no_format(file: Path) -> None:
         ("[kafka]\nbootstrap_server = 'x'\n", ["kafka.bootstrap_server", "did you mean kafka.bootstrap_servers?"]),
         (
             "zzz = 1\n",
-            ["unknown key zzz", "known keys: elasticsearch, hash_key_file, host, kafka, max_dead_share, ship, sink, sources, state_dir"],
+            [
+                "unknown key zzz",
+                "known keys: elasticsearch, harvest, hash_key_file, host, kafka, max_dead_share, ship, sink, sources, state_dir",
+            ],
         ),
         ("[sources.ezcast]\npath = ['x']\n", ["sources.ezcast.path;", "did you mean sources.ezcast.paths?"]),
         ("[kafka]\npartitions = 'four'\n", ["kafka.partitions", "Expected `int`, got `str`"]),
@@ -67,10 +70,15 @@ def test_a_source_named_like_its_format_needs_no_format(file: Path) -> None:
         ("kafka = 1\n", ["kafka = 1 is no block; write [kafka]"]),
         ("sources = 1\n", ["sources = 1 is no block; write [sources]"]),
         ("[sources]\nezcast = 1\n", ["sources.ezcast = 1 is no block; write [sources.ezcast]"]),
-        ("[sources.ezcast]\npaths = 'x'\n", ["sources.ezcast.paths: Expected `array`, got `str`"]),
+        ("[sources.ezcast]\npaths = 'x'\n", ["sources.ezcast.paths: Expected `array`, got `str`; write a list, as in"]),
         ("[sources.ezcast]\nsession_days = 0\n", ["sources.ezcast.session_days: Expected `int` >= 1"]),
         ("[sources.ezcast]\nfields = { a = 1 }\n", ["sources.ezcast.fields", "Expected `str`, got `int`"]),
-        ("[sources.ezcast]\nformat = 'csv'\n", ["sources.ezcast.format", "csv"]),
+        ("[sources.ezcast]\nformat = 'csv'\n", ["sources.ezcast.format", "csv", 'write one of "ezcast", "dataone", "delimited"']),
+        (
+            "[sources.ezcast]\ntypes = { a = 'int' }\n",
+            ["sources.ezcast.types[...]", 'for each of its keys one of "keyword", "text"'],
+        ),
+        ("[sources.ezcast]\nretention = 400\n", ["sources.ezcast.retention", "got `int`; write text in quotes"]),
         ("[sources.shop]\npaths = ['x']\n", ["sources.shop.format is missing", "delimited"]),
         ("[sources.Shop]\nformat = 'json'\n", ["sources.Shop", "lower-case letters"]),
         ("[elasticsearch]\nurl = '127.0.0.1:9200'\n", ["elasticsearch.url", "no URL with scheme, host and port"]),
@@ -131,7 +139,7 @@ def test_variables_override_the_sources_that_stand_in_no_file(monkeypatch: pytes
     ("variable", "text", "words"),
     [
         ("TAILRACE_KAFKA_PARTITION", "7", ["TAILRACE_KAFKA_PARTITION is no setting", "did you mean TAILRACE_KAFKA_PARTITIONS?"]),
-        ("TAILRACE_KAFKA_PARTITIONS", "many", ["TAILRACE_KAFKA_PARTITIONS='many'", "Expected `int`, got `str`"]),
+        ("TAILRACE_KAFKA_PARTITIONS", "many", ["TAILRACE_KAFKA_PARTITIONS='many'", "Expected `int`, got `str`; write a whole number"]),
         ("TAILRACE_KAFKA_PARTITIONS", "0", ["TAILRACE_KAFKA_PARTITIONS='0'", ">= 1"]),
         ("TAILRACE_KAFKA_PARTITIONS", "[7]", ["TAILRACE_KAFKA_PARTITIONS='[7]'", "Expected `int`, got `array`"]),
     ],

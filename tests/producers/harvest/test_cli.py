@@ -6,22 +6,26 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from producers.checkpoint import peek
-from producers.harvest import harvester
+from producers.harvest import figures, harvester
+from producers.harvest.core import Waiting
 from producers.reader import DEAD_BYTES
 from schemas.place import Place, split_key
 from tailrace.cli import main
 from tailrace.dead import from_record
 from tailrace.settings import Settings
-from tests.helpers import Record, eventually, read_topic
-from tests.producers.harvest.solr import SolrServer, event
+from tests.helpers import Record, eventually, free_address, get, read_topic
+from tests.producers.harvest.solr import Handler, SolrServer, event
 
 pytestmark = pytest.mark.servers
 
@@ -146,6 +150,36 @@ def test_a_core_that_is_in_trouble_is_waited_for(config: Path, settings: Setting
     assert "HTTP 500: heap space; trying again" in log
     assert "the answer is not what Solr writes" in log
     assert "answers again" in log
+
+
+def test_metrics_and_health_of_a_running_harvester_which_sighup_ends(config: Path, settings: Settings, solr: SolrServer) -> None:
+    def overloaded(it: Handler) -> None:
+        solr.faults.append(overloaded)
+        it.answer(503, b"")
+
+    config.write_text(config.read_text() + f'[harvest]\nmonitor = "{(address := free_address())}"\n')
+    solr.add(*(event(number) for number in range(120)))
+    solr.commit()
+    with process(config) as running:
+        eventually(lambda: len(arrived(settings)) == 120, "all events")
+        told = 'tailrace_harvest_acknowledged_records_total{source="dataone"} 120\n'
+        eventually(lambda: told in get(address, "/metrics")[1], "all events are acknowledged")
+        assert 'tailrace_harvest_waiting_since_seconds{source="dataone"} 0\n' in get(address, "/metrics")[1]
+        status, body = get(address, "/health")
+        assert (status, json.loads(body)) == (200, {"status": "ok", "documents": 120, "queue_records": 0})
+        solr.faults.append(overloaded)
+        waiting = re.compile(r'tailrace_harvest_waiting_since_seconds\{source="dataone"\} [1-9]')
+        eventually(lambda: waiting.search(get(address, "/metrics")[1]), "the core is waited for")
+        running.send_signal(signal.SIGHUP)
+        assert running.wait(20) == 0
+
+
+def test_health_says_all_that_is_wrong() -> None:
+    core = SimpleNamespace(documents=3, waiting=Waiting(time.time() - 70, "HTTP 503"), address=SimpleNamespace(url="http://solr/core"))
+    unwell: Any = SimpleNamespace(cores=[core], publisher=SimpleNamespace(queued=2), moved_s=time.monotonic() - 70, saved=False)
+    status = figures.health(unwell).status
+    for words in ("Solr at http://solr/core has given no usable answer for 70 s: HTTP 503", "2 records wait for Kafka", "checkpoint"):
+        assert words in status
 
 
 def test_a_stop_does_not_wait_for_a_core_that_hangs(config: Path, solr: SolrServer) -> None:

@@ -30,6 +30,8 @@ SKEW_MS = 15_000
 class Memory:
     """Stands for the publisher: remembers what was sent, delivers when asked to."""
 
+    queued = 0
+
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, bytes]] = []
         self.batches: list[Batch] = []
