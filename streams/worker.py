@@ -99,7 +99,7 @@ class Worker:
     async def run(self) -> None:
         """Work until SIGTERM, SIGHUP or Ctrl-C. Raises what made the worker fail."""
         loop = asyncio.get_running_loop()
-        for number in signals.ENDING:
+        for number in signals.ending():
             loop.add_signal_handler(number, self.stop)
         figures = Figures(self.app, self.counts)
         with answered("stream.monitor", self.settings.stream.monitor, Answers(figures.samples, figures.health)):

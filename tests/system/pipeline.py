@@ -30,7 +30,14 @@ class Pipeline:
         self.folder = folder
         self.config = folder / "tailrace.toml"
         self.config.write_text(_toml(self.settings))
-        self.search = Elasticsearch(settings.elasticsearch.url, request_timeout=30)
+        self.search = Elasticsearch(
+            settings.elasticsearch.url,
+            request_timeout=30,
+            retry_on_status=503,  # an index is so new that its shards are not there yet
+            max_retries=30,
+            retry_backoff_base=0.1,
+            retry_backoff_cap=1,
+        )
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "tailrace.cli", "--config", str(self.config), *words]

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from confluent_kafka import TopicPartition
-from elasticsearch import ApiError
 
 from tailrace import generations, kafka
 from tailrace.cli import main
@@ -70,12 +69,7 @@ class Watcher(threading.Thread):
     def run(self) -> None:
         body: dict[str, Any] = {"size": 0, "aggs": {"indices": {"terms": {"field": "_index", "size": 100}}}}
         while not self._end.wait(0.002):
-            try:
-                found = self._run.search.search(index=self._run.pattern("ezcast"), **body)
-            except ApiError as error:
-                if error.status_code == 503:  # an index is so new that its shards are not there yet
-                    continue
-                raise
+            found = self._run.search.search(index=self._run.pattern("ezcast"), **body)
             indices = [bucket["key"] for bucket in found.get("aggregations", {}).get("indices", {}).get("buckets", [])]
             self.asked += 1
             if len({name.rpartition("ezcast-")[0] for name in indices}) != 1:
@@ -113,13 +107,8 @@ def refused(run: Pipeline, *words: str) -> str:
 
 
 def count(run: Pipeline) -> int:
-    try:
-        run.search.indices.refresh(index=run.pattern("ezcast"))
-        return int(run.search.count(index=run.pattern("ezcast"))["count"])
-    except ApiError as error:
-        if error.status_code == 503:
-            return 0
-        raise
+    run.search.indices.refresh(index=run.pattern("ezcast"))
+    return int(run.search.count(index=run.pattern("ezcast"))["count"])
 
 
 def seen(run: Pipeline) -> set[str]:
