@@ -43,6 +43,8 @@ from tailrace.settings import Settings, load
 from tailrace.sources import load_source
 
 POSTERS = 2
+WARM_S = 30.0
+"""How long an index is asked before it is measured: a server that has just started compiles its code meanwhile."""
 SLOW_S = 20.0
 """A question that takes longer is asked once."""
 
@@ -244,9 +246,16 @@ def measure(client: Elasticsearch, settings: Settings, connection: Any, runs: in
             cursor.execute(question.sql)
             return list(cursor.fetchall())
 
+    def clear() -> None:
+        client.indices.clear_cache(index=f"{pattern},{summaries}*", request=True, expand_wildcards="all")
+
+    warm = time.monotonic() + WARM_S
+    while time.monotonic() < warm:
+        clear()
+        for question in QUESTIONS:
+            question.statistic(ask, period, None)
     took: dict[str, list[float]] = {}
     for question in QUESTIONS:
-        clear = lambda: client.indices.clear_cache(index=f"{pattern},{summaries}*", request=True, expand_wildcards="all")  # noqa: E731
         seconds, tables = timed(lambda question=question: question.statistic(ask, period, None), runs, clear)
         again, _ = timed(lambda question=question: question.statistic(ask, period, None), runs)
         took[question.text] = [seconds, again]
