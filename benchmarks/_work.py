@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import orjson
 
-from schemas.envelope import event_bytes, open_event
+from schemas.envelope import Stamp, event_bytes, open_event
 from schemas.event import Event
 from schemas.localtime import LocalClock
 from schemas.place import origin, split_key
@@ -33,7 +33,7 @@ def parsing(source_name: str) -> Work:
             event = enrich(item)
             version = event.document.get(source.version_field) if source.version_field else None
             document = orjson.dumps(event.document)
-            encoded = event_bytes(event.id, event.time, event.client, event.kind, None, False, document, version, origin(place.file))
+            encoded = event_bytes(event.id, event.time, event.client, event.kind, document, version, origin(place.file))
             yield (event.client or event.id).encode(), encoded
 
     return work
@@ -44,4 +44,4 @@ def next_session(value: bytes, last: Session | None, gap_ms: int) -> tuple[bytes
     event = open_event(value)
     assert event.time is not None
     start = event.time if last is None or event.time - last[1] > gap_ms else last[0]
-    return event.enriched(start, False), (start, event.time)
+    return Stamp(start).on(event), (start, event.time)

@@ -45,11 +45,12 @@ class Stage(NamedTuple):
     source: str
 
 
-STAGES = (
-    Stage("EZCast: parse", "parse", "ezcast"),
-    Stage("EZCast: sessionize", "sessionize", "ezcast"),
-    Stage("DataONE: parse and enrich", "parse", "dataone"),
-)
+STAGES = {
+    "ezcast-parse": Stage("EZCast: parse", "parse", "ezcast"),
+    "ezcast-sessionize": Stage("EZCast: sessionize", "sessionize", "ezcast"),
+    "dataone-parse": Stage("DataONE: parse and enrich", "parse", "dataone"),
+}
+"""In this order: sessionize reads what parse has written."""
 
 
 class Program(NamedTuple):
@@ -96,9 +97,12 @@ def dataone_lines(count: int) -> Lines:
 LINES: dict[str, Callable[[int], Lines]] = {"ezcast": ezcast_lines, "dataone": dataone_lines}
 
 
-def programs() -> list[Program]:
+def programs(with_peers: bool) -> list[Program]:
     own = sys.executable
-    found = [Program("tailrace", "tailrace", own, 1.0), Program("stock Faust", "faust", own, 0.1)]
+    found = [Program("tailrace", "tailrace", own, 1.0)]
+    if not with_peers:
+        return found
+    found.append(Program("stock Faust", "faust", own, 0.1))
     if PEERS.exists():
         found.append(Program("quixstreams", "quixstreams", str(PEERS.absolute()), 0.5))
     else:
@@ -195,9 +199,12 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks stream", description=__doc__)
     parser.add_argument("--events", type=int, default=300_000, help="of each source")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--stage", action="append", choices=STAGES, help="only this one; may be given again")
+    parser.add_argument("--no-peers", action="store_true", help="Tailrace alone")
     options = parser.parse_args(argv)
-    found = programs()
-    runs: dict[tuple[Stage, Program], list[Run]] = {(stage, program): [] for stage in STAGES for program in found}
+    found = programs(with_peers=not options.no_peers)
+    stages = [stage for name, stage in STAGES.items() if options.stage is None or name in options.stage]
+    runs: dict[tuple[Stage, Program], list[Run]] = {(stage, program): [] for stage in stages for program in found}
     for number in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder:
             settings = load()
@@ -205,6 +212,8 @@ def main(argv: list[str]) -> None:
             own = msgspec.structs.replace(settings.kafka, topic_prefix=f"streams-bench-{uuid.uuid4().hex[:8]}-")
             bench = Bench(msgspec.structs.replace(settings, kafka=own, state_dir=folder), options.events)
             try:
+                if STAGES["ezcast-sessionize"] in stages and STAGES["ezcast-parse"] not in stages:
+                    bench.run(found[0], STAGES["ezcast-parse"])
                 for stage, program in runs:
                     run = bench.run(program, stage)
                     runs[stage, program].append(run)

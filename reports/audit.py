@@ -24,7 +24,7 @@ from reports.ledger import Account, Fate, Ledger, Parse
 from reports.retention import Retention, cut, retention
 from schemas.event import Dead, Parsed
 from schemas.heartbeat import Heartbeat, Seal
-from schemas.localtime import LocalClock
+from schemas.localtime import LocalClock, Moment
 from schemas.place import Place, is_file, split_key
 from schemas.source import Source
 from tailrace.kafka import dead_topics, topic
@@ -58,7 +58,7 @@ def _parser(source: Source) -> Parse:
 class _EitherHour(LocalClock):
     """Resolves every stamp by itself: whether an hour that occurs twice is its first or second pass changes no id."""
 
-    def resolve(self, stamp: str, offset: int) -> tuple[int, int | None]:
+    def resolve(self, stamp: str, offset: int) -> Moment:
         return LocalClock(self.zone).resolve(stamp, 0)
 
 

@@ -35,9 +35,11 @@ _MORE = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(_
 
 
 def _long(number: int) -> bytes:
-    if 0 <= number < _PIECE // 2:  # every length
-        return _LAST[number << 1]
     number = number << 1 ^ number >> 63
+    if number < _PIECE:
+        return _LAST[number]
+    if 1 << 28 <= number < 1 << 42:  # milliseconds from 1974 to 2039
+        return _MORE[number & _PIECE - 1] + _MORE[number >> 14 & _PIECE - 1] + _LAST[number >> 28]
     out = b""
     while number >= _PIECE:
         out += _MORE[number & _PIECE - 1]
@@ -47,8 +49,18 @@ def _long(number: int) -> bytes:
     return out + _LAST[number]
 
 
+class _Lengths(dict[int, bytes]):
+    """Lengths encoded; the usual ones are there."""
+
+    def __missing__(self, length: int) -> bytes:
+        return _long(length)
+
+
+_LENGTHS = _Lengths((length, _long(length)) for length in range(_PIECE // 2))
+
+
 def _bytes(value: bytes) -> bytes:
-    return _long(len(value)) + value
+    return _LENGTHS[len(value)] + value
 
 
 def _text(value: str) -> bytes:
@@ -58,27 +70,44 @@ def _text(value: str) -> bytes:
 _WRITERS: dict[str, Callable[[Any], bytes]] = {"string": _text, "bytes": _bytes, "long": _long, "int": _long}
 
 
-def compile_writer(schema: Schema, header: bytes, repeated: Collection[str] = ()) -> Callable[..., bytes]:
+def compile_writer(schema: Schema, header: bytes, repeated: Collection[str] = (), unset: Collection[str] = ()) -> Callable[..., bytes]:
     """A function of the record's fields, in their order, that returns `header` and the encoded record.
 
-    Values of the fields in `repeated` are looked up among those encoded before. The function does not check its arguments' types.
+    Values of the fields in `repeated` are looked up among those encoded before. The fields in `unset` are null or false, and are no
+    arguments. The function does not check its arguments' types.
     """
-    names: dict[str, Any] = {"header": header}
-    parts = ["header"]
+    known: dict[str, Any] = {"lengths": _LENGTHS}
+    lines, pieces, constant = [], [], header
     for field in schema["fields"]:
         name = field["name"]
+        if name in unset:
+            constant += b"\x00"
+            continue
         kind, nullable = field_type(field)
         if kind == "boolean":
-            part = rf'(b"\x01" if {name} else b"\x00")'
-        elif kind == "bytes":  # the longest ones, not to be copied twice
-            part = f"long(len({name})), {name}" if not nullable else f"bytes_({name})"
-        else:
-            write = _WRITERS[kind]
-            names[f"write_{name}"] = lru_cache(_CACHED)(write) if name in repeated else write
-            part = f"write_{name}({name})"
-        parts.append(rf'b"\x00" if {name} is None else b"\x02" + {part}' if nullable else part)
-    arguments = ", ".join(field["name"] for field in schema["fields"])
-    return _compile(f"def write({arguments}):{_INDENT}return b''.join(({', '.join(parts)}))", {**names, "long": _long, "bytes_": _bytes})
+            piece = rf'(b"\x01" if {name} else b"\x00")'
+        elif name in repeated:
+            known[f"write_{name}"] = _remembering(_WRITERS[kind], nullable)
+            piece, nullable = f"write_{name}({name})", False
+        elif nullable or kind not in ("string", "bytes"):
+            known[f"write_{name}"] = _WRITERS[kind]
+            piece = f"write_{name}({name})"
+        else:  # the longest ones, not to be copied twice
+            lines += [f"{name} = {name}.encode()"] if kind == "string" else []
+            piece = f"lengths[len({name})], {name}"
+        pieces += [repr(constant)] if constant else []
+        pieces.append(rf'b"\x00" if {name} is None else b"\x02" + {piece}' if nullable else piece)
+        constant = b""
+    lines.append(f"return b''.join(({', '.join([*pieces, repr(constant)])}))")
+    arguments = ", ".join(field["name"] for field in schema["fields"] if field["name"] not in unset)
+    return _compile(f"def write({arguments}):{_INDENT}{_INDENT.join(lines)}", known)
+
+
+def _remembering(write: Callable[[Any], bytes], nullable: bool) -> Callable[[Any], bytes]:
+    def write_or_null(value: Any) -> bytes:
+        return b"\x00" if value is None else b"\x02" + write(value)
+
+    return lru_cache(_CACHED)(write_or_null if nullable else write)
 
 
 def compile_reader(schema: Schema, start: int, wanted: Collection[str] | None = None) -> Callable[[bytes], Any]:

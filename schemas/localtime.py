@@ -5,7 +5,8 @@ means. Lines of one file are in order but for seconds, so the first stamp that s
 inside the repeated hour, or into it from later the same day, begins the second pass. The step's offset is kept, so that
 lines which are read again resolve as they did the first time.
 
-Zones that repeat anything but one whole hour of the clock (Lord Howe Island: half of one) get the first pass throughout.
+Zones that repeat anything but one whole hour of the clock (Lord Howe Island: half of one) get the first pass throughout. Offsets are
+taken as whole minutes, which all are since 1972.
 """
 
 import re
@@ -18,6 +19,9 @@ STEP_BACK_S = 600
 
 STEP_BACK_MAX_S = 86_400
 """A stamp further back than this follows a forged or broken one, which says nothing about the clock."""
+
+Moment = tuple[int, str, int | None]
+"""Seconds since 1970, the same as text (`2016-04-05T18:13:23.000Z`), and the fold, None where the local stamp is unambiguous."""
 
 _HOUR = re.compile(r"\d{4}-\d\d-\d\d-\d\d", re.ASCII)
 _SIXTY = {f"{n:02}": n for n in range(60)}
@@ -41,16 +45,25 @@ def _hour(zone: str, hour: str) -> tuple[int, bool]:
         second = naive.replace(tzinfo=ZoneInfo(zone), fold=1).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"no such hour: {hour}") from None
-    return int(first.timestamp()), second - first == timedelta(hours=1)
+    return int(first.timestamp()) // 60 * 60, second - first == timedelta(hours=1)
 
 
 @lru_cache(maxsize=65_536)
-def _minute(zone: str, minute: str) -> tuple[int, bool]:
-    """UTC seconds of a local minute written `YYYY-MM-DD-HH:MM:` (first pass), and whether its hour occurs twice. Raises ValueError."""
+def _minute(zone: str, minute: str) -> tuple[int, str, bool]:
+    """UTC seconds and text of a local minute written `YYYY-MM-DD-HH:MM:` (first pass), and whether its hour occurs twice.
+
+    Raises ValueError.
+    """
     start, ambiguous = _hour(zone, minute[:13])
     if len(minute) != 17 or minute[13] != ":" or minute[16] != ":" or minute[14:16] not in _SIXTY:
         raise ValueError(f"no such minute: {minute}")
-    return start + _SIXTY[minute[14:16]] * 60, ambiguous
+    start += _SIXTY[minute[14:16]] * 60
+    return start, _utc_minute(start), ambiguous
+
+
+def _utc_minute(seconds: int) -> str:
+    """`2016-04-05T18:13:` of seconds since 1970."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:}"
 
 
 class LocalClock:
@@ -64,25 +77,28 @@ class LocalClock:
         self._step: int | None = None
         self._step_hour = ""
 
-    def resolve(self, stamp: str, offset: int) -> tuple[int, int | None]:
-        """UTC seconds and fold (None where the stamp is unambiguous) of a stamp `YYYY-MM-DD-HH:MM:SS`.
+    def resolve(self, stamp: str, offset: int) -> Moment:
+        """The moment of a stamp `YYYY-MM-DD-HH:MM:SS`.
 
         Raises ValueError for a stamp that is no time; UnknownPast where the answer depends on lines not seen yet.
         """
-        start, ambiguous = _minute(self.zone, stamp[:17])
+        utc, minute, ambiguous = _minute(self.zone, stamp[:17])
+        second = stamp[17:]
         try:
-            utc = start + _SIXTY[stamp[17:]]
+            utc += _SIXTY[second]
         except KeyError:
             raise ValueError(f"no such time: {stamp}") from None
         fold: int | None = None
         if ambiguous:
             fold = self._fold(stamp[:13], utc, offset)
-            utc += fold * 3600
+            if fold:
+                utc += 3600
+                minute = _utc_minute(utc)
         if offset > self._offset:
             if self._utc is None:
                 self._first = offset
             self._offset, self._utc = offset, utc
-        return utc, fold
+        return utc, f"{minute}{second}.000Z", fold
 
     def _fold(self, hour: str, first_pass: int, offset: int) -> int:
         if offset == 0:

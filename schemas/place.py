@@ -50,8 +50,15 @@ def key(place: Place, offset: int) -> bytes:
 
 
 @lru_cache(maxsize=65_536)
-def _place(prefix: bytes) -> Place:
+def place_of(prefix: bytes) -> Place:
+    """The place that the constant part of a key names, given without `@`. Raises ValueError (msgspec's errors included)."""
     return _decode(prefix)
+
+
+def cut_key(raw_key: bytes) -> tuple[bytes, int]:
+    """The constant part of a key, without `@`, and the byte offset. Raises ValueError where no number ends the key."""
+    prefix, _, offset = raw_key.rpartition(b"@")
+    return prefix, int(offset)
 
 
 def split_key(raw_key: bytes) -> tuple[Place, int]:
@@ -59,5 +66,5 @@ def split_key(raw_key: bytes) -> tuple[Place, int]:
 
     Raises ValueError (msgspec's errors included) where the key is none of ours.
     """
-    prefix, _, offset = raw_key.rpartition(b"@")
-    return _place(prefix), int(offset)
+    prefix, offset = cut_key(raw_key)
+    return place_of(prefix), offset

@@ -62,5 +62,5 @@ def stopped_by_signals() -> Iterator[threading.Event]:
         stop.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    with signals.handled(end, *signals.ENDING):
+    with signals.handled(end, *signals.ending()):
         yield stop

@@ -54,7 +54,7 @@ def make_app(settings: config.Settings, role: str, **faust_settings: Any) -> fau
 
 
 def batches(app: faust.App, topic: str) -> TopicT:
-    """A topic whose events are batches: the value of each is a list of aiokafka's records."""
+    """A topic whose events are batches: the value of each is a list of `streams.records.Record`."""
     return app.topic(topic, key_serializer="raw", value_serializer="raw", maxsize=transport.QUEUED_BATCHES)
 
 

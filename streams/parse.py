@@ -7,22 +7,23 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import orjson
-from aiokafka import ConsumerRecord
 from confluent_kafka import TopicPartition
 from faust.types import EventT
 
 from schemas.envelope import event_bytes
 from schemas.event import Dead, Event
-from schemas.localtime import UnknownPast
-from schemas.place import Place, origin, split_key
+from schemas.localtime import LocalClock, UnknownPast
+from schemas.place import Place, cut_key, origin, place_of, split_key
 from schemas.source import Source
 from streams.actions import following
 from streams.app import batches, make_app
 from streams.enrich import Enricher
 from streams.lookback import Clocks, Wind, winder
 from streams.outbox import Output, by_topic
+from streams.records import Record
 from streams.worker import Worker
 from tailrace import dead_share, kafka
 from tailrace.dead import DeadLetter
@@ -45,6 +46,14 @@ class Refusal(Exception):
         self.reason = reason
 
 
+class _File(NamedTuple):
+    """What the records of one file in a batch have in common."""
+
+    place: Place
+    origin: int
+    clock: LocalClock | None
+
+
 class Parser:
     """Turns the raw records of one source into outputs."""
 
@@ -57,38 +66,44 @@ class Parser:
         self._version_field = source.version_field
         self.clocks = Clocks(source.local_timezone) if source.local_timezone else None
 
-    def run(self, records: Sequence[ConsumerRecord], start: int, outputs: list[Output]) -> int | None:
+    def run(self, records: Sequence[Record], start: int, outputs: list[Output]) -> int | None:
         """Append what comes of `records[start:]` to `outputs`, and return None.
 
         Returns the index of a record whose file's clock must be wound first (`streams.lookback`); go on from there then.
         """
-        parse, clocks = self._source.parse, self.clocks
-        clock = None
+        parse = self._source.parse
+        files: dict[bytes, _File] = {}
         for index in range(start, len(records)):
             record = records[index]
             value = record.value or b""
             try:
-                place, offset = split_key(record.key or b"")
+                prefix, offset = cut_key(record.key or b"")
+                file = files.get(prefix)
+                if file is None:
+                    file = files[prefix] = self._file(record.partition, prefix)
             except ValueError as error:
                 dead = Dead("foreign_key", f"the key names no place in a file: {error}", value, 0)
                 outputs.append(self._dead(record, record.key or b"", dead))
                 continue
-            if clocks is not None:
-                clock = clocks.of((record.partition, place.file))
             try:
-                parsed = parse(value, place, offset, clock)
+                parsed = parse(value, file.place, offset, file.clock)
             except UnknownPast:
                 return index
             except Exception as error:
                 parsed = [_defect(error, value, offset)]
             for item in parsed:
                 if isinstance(item, Event):
-                    outputs.append(self._event(record, item, place, offset))
+                    outputs.append(self._event(record, item, file, offset))
                 else:
                     outputs.append(self._buried(record, item))
         return None
 
-    def _event(self, record: ConsumerRecord, event: Event, place: Place, offset: int) -> Output:
+    def _file(self, partition: int, prefix: bytes) -> _File:
+        place = place_of(prefix)
+        clock = None if self.clocks is None else self.clocks.of((partition, place.file))
+        return _File(place, origin(place.file), clock)
+
+    def _event(self, record: Record, event: Event, file: _File, offset: int) -> Output:
         """An event for its topic. Whatever goes wrong with it makes a dead letter of its record: neighbours are unaffected."""
         try:
             time = event.time
@@ -104,11 +119,9 @@ class Parser:
                 time,
                 client,
                 event.kind,
-                None,
-                False,
                 orjson.dumps(document),
                 document.get(self._version_field) if self._version_field else None,
-                origin(place.file),
+                file.origin,
             )
             if len(value) > kafka.LONGEST_VALUE:
                 raise Refusal("too_large", f"the event takes {len(value):,} bytes, more than a record can hold")
@@ -124,11 +137,11 @@ class Parser:
         if received >= 0:
             raise Refusal("implausible_time", "stamped more than a day later than Kafka received it")
 
-    def _buried(self, record: ConsumerRecord, dead: Dead) -> Output:
+    def _buried(self, record: Record, dead: Dead) -> Output:
         """The dead letter of a part of a record, under the place of that part."""
-        return self._dead(record, b"%b@%d" % (record.key.rpartition(b"@")[0], dead.offset), dead)
+        return self._dead(record, b"%b@%d" % ((record.key or b"").rpartition(b"@")[0], dead.offset), dead)
 
-    def _dead(self, record: ConsumerRecord, key: bytes, dead: Dead) -> Output:
+    def _dead(self, record: Record, key: bytes, dead: Dead) -> Output:
         key = key[: kafka.LONGEST_KEY]
         letter = DeadLetter(
             key, dead.payload[: kafka.LONGEST_VALUE], "parse", dead.reason, dead.message, record.topic, record.partition, record.offset
@@ -163,12 +176,12 @@ class ParseAgent:
         if clocks is not None and message.generation_id != self._generation:
             self._generation = message.generation_id
             clocks.clear()
-        records: Sequence[ConsumerRecord] = event.value
+        records: Sequence[Record] = event.value
         outputs: list[Output] = []
         at = self._parser.run(records, 0, outputs)
         while at is not None and clocks is not None and self._wind is not None:
             record = records[at]
-            place, offset = split_key(record.key)
+            place, offset = split_key(record.key or b"")
             where = TopicPartition(record.topic, record.partition, record.offset)
             clocks.set((record.partition, place.file), await asyncio.to_thread(self._wind, where, place.file, offset))
             at = self._parser.run(records, at, outputs)

@@ -18,12 +18,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from aiokafka import ConsumerRecord
 from faust.types import EventT
 
 from schemas.notes import LONGEST_DAY_MS
 from schemas.source import Source
 from streams.outbox import Output, by_topic
+from streams.records import Record
 from streams.state import State, Writes
 from streams.table import SessionTable
 from streams.transactions import PartitionWriter
@@ -42,7 +42,7 @@ class _Finished(NamedTuple):
     writes: Writes
 
 
-Sessionize = Callable[[Sequence[ConsumerRecord], State], tuple[list[Output], Writes]]
+Sessionize = Callable[[Sequence[Record], State], tuple[list[Output], Writes]]
 """The outputs of a batch in the order in which they must be read, and what to write to the table."""
 
 

@@ -1,10 +1,10 @@
 """Delivery in batches: what one fetch brought from a partition reaches the agent as one Faust event.
 
 Stock Faust hands over record by record, at four asyncio tasks and a lock each: about 12,000 records a second before any
-work is done. Here the whole list that aiokafka decoded becomes the value of one event, so that Faust's price is paid
+work is done. Here the whole list that was fetched becomes the value of one event, so that Faust's price is paid
 once per batch. What changes against `faust.transport.drivers.aiokafka`:
 
-- `_drain_messages` fetches and delivers whole lists. Changelogs do not come this way (`streams.recovery`).
+- `_drain_messages` fetches and delivers whole lists, of records of our own. Changelogs do not come this way (`streams.recovery`).
 - A batch's event is acknowledged by hand, when Kafka holds all that the batch produced (`streams.outbox`), and `Offsets`
   replaces the search for consecutive acknowledged numbers.
 - The generation of the consumer group is read in the consumer's own thread at the moment of the fetch. A batch of an earlier
@@ -19,15 +19,15 @@ from typing import Any, cast
 
 import faust
 import uvloop
-from aiokafka import ConsumerRecord
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
 from streams.offsets import Batch, Offsets
+from streams.records import Record, use_light_records
 from tailrace.errors import TailraceError
 
-Fetched = Mapping[TP, Sequence[ConsumerRecord]]
+Fetched = Mapping[TP, Sequence[Record]]
 
 MAX_BATCH_RECORDS = 5_000
 """Of one fetch. A batch blocks the event loop while it is worked on: some 50 to 100 ms for so many records."""
@@ -49,7 +49,7 @@ class NotDrained(TailraceError):
 
 
 class BatchMessage(ConsumerMessage):  # type: ignore[misc, unused-ignore]
-    """A batch as Faust's message: `value` is the list of aiokafka's records, `offset` the last one's."""
+    """A batch as Faust's message: `value` is the list of records, `offset` the last one's."""
 
     __slots__ = ("batch",)
 
@@ -118,11 +118,11 @@ class Consumer(stock.Consumer):  # type: ignore[misc, unused-ignore]
             if not self.app.should_stop:
                 raise
 
-    async def _deliver(self, tp: TP, records: Sequence[ConsumerRecord]) -> None:
+    async def _deliver(self, tp: TP, records: Sequence[Record]) -> None:
         """Wait for a place in the agent's queue, but not beyond a rebalance."""
         await self.wait_first(self.callback(self._batch(tp, records)), self.suspend_flow.wait())
 
-    def _batch(self, tp: TP, records: Sequence[ConsumerRecord]) -> BatchMessage:
+    def _batch(self, tp: TP, records: Sequence[Record]) -> BatchMessage:
         last = records[-1]
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         message = BatchMessage(
@@ -130,7 +130,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc, unused-ignore]
             tp.partition,
             last.offset,
             last.timestamp / 1000.0,
-            last.timestamp_type,
+            0,
             None,
             None,
             records,  # type: ignore[arg-type, unused-ignore]
@@ -196,4 +196,5 @@ class BatchTransport(stock.Transport):  # type: ignore[misc, unused-ignore]
 
 def install(app: faust.App) -> None:
     """Give an app this transport. Must come before anything that touches its consumer or topics."""
+    use_light_records()
     app.transport = BatchTransport(app.conf.broker_consumer, app)

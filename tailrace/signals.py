@@ -5,9 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""End a service cleanly: the word of a supervisor, Ctrl-C, and a terminal that was closed or somebody who wants the configuration to be
-read again: whoever keeps the service running starts it with the new one. `tailrace ship` reads it by itself at SIGHUP, and goes on."""
+
+def ending() -> tuple[signal.Signals, ...]:
+    """Those that end a service cleanly: the word of a supervisor, Ctrl-C, and a terminal that was closed or somebody who wants the
+    configuration to be read again: whoever keeps the service running starts it with the new one. `tailrace ship` reads it by itself at
+    SIGHUP, and goes on. Where SIGHUP is ignored, as `nohup` has it, it stays so.
+    """
+    hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGTERM, signal.SIGINT, *hangup)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from types import TracebackType
 import click
 
 from tailrace.errors import ConfigError, Refused, TailraceError, TooManyDead, Unreachable
-from tailrace.signals import ENDING, handled
+from tailrace.signals import ending, handled
 
 FIRST_PAUSE_S = 0.5
 """Before the first restart; doubles with every death."""
@@ -145,7 +145,7 @@ class Supervisor:
 
         Raises OSError for what is no program.
         """
-        self._handlers.enter_context(handled(self._on_signal, *ENDING))
+        self._handlers.enter_context(handled(self._on_signal, *ending()))
         if self._reload:
             self._handlers.enter_context(handled(self._on_hangup, signal.SIGHUP))
         for child in self._children.values():

@@ -52,7 +52,7 @@ def harvest(settings: Settings, once: bool, since: datetime | None, source_names
         with (
             closing(publisher),
             answered("harvest.monitor", settings.harvest.monitor, answers),
-            signals.handled(harvester.stop, *signals.ENDING),
+            signals.handled(harvester.stop, *signals.ending()),
         ):
             harvester.run()
 

@@ -5,22 +5,21 @@
 Nothing is escaped. Since 2017-08 a bar inside a value is written as a hyphen; line breaks always go in as they are. A
 record holds every line up to the next one that begins with a stamp, so it can end in foreign text: see `_extent`.
 
-Nearly all records are one line of a known form. That way is `parse` and `_event`; all else goes through `_read_odd`.
+Nearly all records are one line of a known form, which `parse` sees at once; all else goes through `_read_odd`.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from schemas.address import canonical_address
 from schemas.event import Dead, Document, Event, Parsed
 from schemas.ezcast.catalogue import SEPARATOR, Catalogue, Form
-from schemas.localtime import LocalClock
+from schemas.ezcast.document import CONVERTERS, Make, checked, usual
+from schemas.localtime import LocalClock, Moment
 from schemas.place import Place
 from schemas.source import ParseRecord
-from schemas.values import boolean, integer, number
+from schemas.values import integer
 
 COLUMNS = ("timestamp", "session", "ip", "netid", "level", "action")
 OLD_COLUMNS = ("timestamp", "ip", "netid", "level", "action")
@@ -40,41 +39,10 @@ FIELD_COUNT = "_field_count"
 
 _BAR, _BAR_BYTES = SEPARATOR, SEPARATOR.encode()
 _FORGED_STAMP = re.compile(rb"\n\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d(?=\r?\n|\Z)")
-_Convert = Callable[[str], int | float | str]
-_CONVERTERS: dict[str, _Convert] = {"integer": integer, "float": number, "boolean": boolean}
-_SMALL = [str(n) for n in range(10_000)]
-_CONVERTED: dict[str, dict[str, int | float]] = {
-    "integer": {text: int(text) for text in _SMALL},
-    "float": {text: float(text) for text in _SMALL},
-    "boolean": {},
-}
-"""Nearly all numbers of a trace are levels and seconds of a video: to look one up takes a quarter of converting it."""
-_ADDED = ("@timestamp", "tags", "host", "source", "file", "offset")
-"""What every document has besides the columns and fields."""
-_SECONDS = tuple(f"{n:02}.000Z" for n in range(60))
-
-
-class _Typed(NamedTuple):
-    """A field that is no text."""
-
-    position: int
-    usual: Callable[[str], int | float | None]
-    """The value of a usual text."""
-    convert: _Convert
-
-
-class _Plan(NamedTuple):
-    """What to do with the parts of a record, prepared once for each form and column layout."""
-
-    names: tuple[str, ...]
-    typed: tuple[_Typed, ...]
-    document: Document
-    """All that its documents hold, without values: a copy has its size from the start, which saves a quarter of filling it."""
-    tags: tuple[str, ...] = ()
 
 
 class _Reading(NamedTuple):
-    plan: _Plan
+    make: Make
     parts: list[str]
     end: int
     """Bytes of the record that belong to the event; what follows is foreign."""
@@ -87,14 +55,14 @@ class _Refusal(NamedTuple):
 
 def parser(catalogue: Catalogue, timezone: str) -> ParseRecord:
     """The function that parses one raw record (its bytes without the last line feed) of files with local stamps."""
-    plans = {
-        (form.action, len(COLUMNS) + len(form.fields)): _plan(catalogue, COLUMNS + form.fields)
+    makers = {
+        (form.action, len(COLUMNS) + len(form.fields)): usual(COLUMNS + form.fields, catalogue.types)
         for forms in catalogue.forms.values()
         for form in forms
     }
 
     def parse(value: bytes, place: Place, offset: int, clock: LocalClock | None) -> Parsed:
-        """5 us for a line of 170 bytes; orjson takes 0.5 to write the document. Raises UnknownPast only."""
+        """3 us for a line of 170 bytes; orjson takes 0.5 to write the document. Raises UnknownPast only."""
         if clock is None:
             clock = LocalClock(timezone)
         if b"\n" not in value:
@@ -102,57 +70,27 @@ def parser(catalogue: Catalogue, timezone: str) -> ParseRecord:
             if text[-1:] == "\r":
                 text = text[:-1]
             parts = text.split(_BAR)
-            plan = plans.get((parts[5], len(parts))) if len(parts) > 5 else None
-            if plan is not None:
+            make = makers.get((parts[5], len(parts))) if len(parts) > 5 else None
+            if make is not None:
                 try:
                     time = clock.resolve(parts[0], offset)
                 except ValueError:
                     pass  # `_parse_odd` says what is wrong with it
                 else:
-                    return [_event(plan, parts, place, offset, time)]
+                    return [_event(make, parts, place, offset, time)]
         return list(_parse_odd(catalogue, value, place, offset, clock))
 
     return parse
 
 
-def _plan(catalogue: Catalogue, names: tuple[str, ...], tags: tuple[str, ...] = ()) -> _Plan:
-    kinds = {position: "integer" if name == "level" else catalogue.types.get(name, "") for position, name in enumerate(names)}
-    typed = [_Typed(at, _CONVERTED[kind].get, _CONVERTERS[kind]) for at, kind in kinds.items() if kind in _CONVERTERS]
-    return _Plan(names, tuple(typed), dict.fromkeys((*names, *_ADDED)), tags)
-
-
-def _event(plan: _Plan, parts: list[Any], place: Place, offset: int, time: tuple[int, int | None]) -> Event:
-    """The event of a record whose parts are the plan's names; `time` is in seconds since 1970, with its fold."""
-    names, document = plan.names, plan.document.copy()
-    odd: list[tuple[str, str]] = []
-    for position, usual, convert in plan.typed:
-        text = parts[position]
-        value: int | float | str | None = usual(text)
-        if value is None:
-            value = convert(text)
-            if value.__class__ is str:
-                odd.append((names[position], value))
-        parts[position] = value
-    document.update(zip(names, parts, strict=False))  # of one length; to have it checked costs 0.2 us
-    address = canonical_address(document["ip"])
-    if address is None:
-        odd.append(("ip", "noip" if document["ip"] == "noip" else "not_an_address"))
-    seconds, fold = time
-    document["@timestamp"] = _utc_minute(seconds // 60) + _SECONDS[seconds % 60]
-    document["tags"] = list(plan.tags)
-    document["host"] = place.host
-    document["source"] = place.path
-    document["file"] = place.file
-    document["offset"] = offset
+def _event(make: Make, parts: list[str], place: Place, offset: int, time: Moment) -> Event:
+    seconds, text, fold = time
+    document = make(parts, text, place, offset)
     if fold is not None:
         document["fold"] = fold
-    if odd:
-        for name, _ in odd:
-            del document[name]
-        document["problems"] = [f"{name}:{reason}" for name, reason in odd]
     if place.fields:
         document["fields"] = place.fields
-    client = document.get("session") or _person(address, document["netid"])
+    client = document.get("session") or client_of(document)
     return Event(f"{place.file}-{offset}", seconds * 1000, client, document["action"], document)
 
 
@@ -168,12 +106,6 @@ def _person(address: str | None, netid: str) -> str | None:
     return f"{address or 'noip'}|{netid}"
 
 
-@lru_cache(maxsize=4096)
-def _utc_minute(minutes: int) -> str:
-    """`2016-04-05T18:13:` of minutes since 1970."""
-    return f"{datetime.fromtimestamp(minutes * 60, UTC):%Y-%m-%dT%H:%M}:"
-
-
 def _parse_odd(catalogue: Catalogue, value: bytes, place: Place, offset: int, clock: LocalClock) -> Iterator[Event | Dead]:
     reading = _read_odd(catalogue, value, torn=place.torn)
     if isinstance(reading, _Refusal):
@@ -184,8 +116,7 @@ def _parse_odd(catalogue: Catalogue, value: bytes, place: Place, offset: int, cl
     except ValueError:
         yield Dead("invalid_time", f"the stamp {reading.parts[0]} is no time of any calendar", value, offset)
         return
-    assert len(reading.parts) == len(reading.plan.names)
-    yield _event(reading.plan, reading.parts, place, offset, time)
+    yield _event(reading.make, reading.parts, place, offset, time)
     if reading.end < len(value):
         reason = "torn_at_end_of_file" if place.torn else "garbage_like_continuation"
         message = "lines that are no part of the event before them and begin no event of their own"
@@ -223,8 +154,8 @@ def _read_known(catalogue: Catalogue, value: bytes) -> _Reading | None:
     else:
         return None
     if end == len(whole):
-        return _Reading(_plan(catalogue, columns + form.fields), _text(whole).split(_BAR), len(value))
-    return _Reading(_plan(catalogue, columns + form.fields), _text(whole[:end].removesuffix(b"\r")).split(_BAR), end)
+        return _Reading(checked(columns + form.fields, catalogue.types), _text(whole).split(_BAR), len(value))
+    return _Reading(checked(columns + form.fields, catalogue.types), _text(whole[:end].removesuffix(b"\r")).split(_BAR), end)
 
 
 def _extent(form: Form, elements: list[bytes]) -> int | None:
@@ -268,12 +199,12 @@ def _read_unknown(catalogue: Catalogue, value: bytes) -> _Reading | _Refusal:
     action, values = parts[len(columns) - 1], parts[len(columns) :]
     if parts[0] < RAW_BARS_UNTIL and (rejoined := _rejoin(catalogue, action, values)):
         form, values = rejoined
-        return _Reading(_plan(catalogue, columns + form.fields), [*parts[: len(columns)], *values], len(value))
+        return _Reading(checked(columns + form.fields, catalogue.types), [*parts[: len(columns)], *values], len(value))
     if len(values) > MAX_ELEMENTS:
         values[MAX_ELEMENTS - 1 :] = [_BAR.join(values[MAX_ELEMENTS - 1 :])]
     names = columns + tuple(f"elem{n}" for n in range(1, len(values) + 1))
     tag = FIELD_COUNT if action in catalogue.forms else UNKNOWN_ACTION
-    return _Reading(_plan(catalogue, names, (tag,)), [*parts[: len(columns)], *values], len(value))
+    return _Reading(checked(names, catalogue.types, (tag,)), [*parts[: len(columns)], *values], len(value))
 
 
 def _rejoin(catalogue: Catalogue, action: str, values: list[str]) -> tuple[Form, list[str]] | None:
@@ -295,7 +226,7 @@ def _fits(catalogue: Catalogue, form: Form, values: list[str]) -> bool:
     """Whether numbers and flags stand, or nothing, where the form has them."""
     kinds = (catalogue.types[field] for field in form.fields)
     return all(
-        not value or not isinstance(_CONVERTERS[kind](value), str) for kind, value in zip(kinds, values, strict=True) if kind in _CONVERTERS
+        not value or not isinstance(CONVERTERS[kind](value), str) for kind, value in zip(kinds, values, strict=True) if kind in CONVERTERS
     )
 
 

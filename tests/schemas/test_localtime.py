@@ -23,7 +23,7 @@ def stamp(moment: datetime) -> str:
 def resolve(*stamps: str) -> list[tuple[str, int | None]]:
     clock = LocalClock("Europe/Brussels")
     found = [clock.resolve(DAY + text, offset) for offset, text in enumerate(stamps)]
-    return [(f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}", fold) for seconds, fold in found]
+    return [(f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}", fold) for seconds, _, fold in found]
 
 
 def test_the_step_back_begins_the_second_pass() -> None:
@@ -48,12 +48,12 @@ def test_a_late_line_after_the_hour_belongs_to_the_second_pass() -> None:
 def test_a_forged_date_far_ahead_is_no_step() -> None:
     clock = LocalClock("Europe/Brussels")
     clock.resolve("2030-01-01-00:00:00", 0)
-    assert clock.resolve(DAY + "02:10:00", 1)[1] == 0
+    assert clock.resolve(DAY + "02:10:00", 1)[2] == 0
 
 
 def test_the_hour_that_spring_skips_is_moved_forward() -> None:
-    seconds, fold = LocalClock("Europe/Brussels").resolve("2017-03-26-02:30:00", 0)
-    assert (datetime.fromtimestamp(seconds, BRUSSELS).hour, fold) == (3, None)
+    seconds, text, fold = LocalClock("Europe/Brussels").resolve("2017-03-26-02:30:00", 0)
+    assert (datetime.fromtimestamp(seconds, BRUSSELS).hour, text, fold) == (3, "2017-03-26T01:30:00.000Z", None)
 
 
 def test_a_clock_that_begins_in_the_middle_of_the_hour_says_that_it_does_not_know() -> None:
@@ -61,8 +61,8 @@ def test_a_clock_that_begins_in_the_middle_of_the_hour_says_that_it_does_not_kno
     with pytest.raises(UnknownPast):
         clock.resolve(DAY + "02:30:00", 1000)
     clock.resolve(DAY + "01:30:00", 900)
-    assert clock.resolve(DAY + "02:30:00", 1000)[1] == 0
-    assert LocalClock("Europe/Brussels").resolve(DAY + "02:30:00", 0)[1] == 0
+    assert clock.resolve(DAY + "02:30:00", 1000)[2] == 0
+    assert LocalClock("Europe/Brussels").resolve(DAY + "02:30:00", 0)[2] == 0
 
 
 def test_lines_before_the_first_that_a_clock_has_seen_are_unknown_to_it() -> None:
@@ -70,8 +70,8 @@ def test_lines_before_the_first_that_a_clock_has_seen_are_unknown_to_it() -> Non
     clock.resolve(DAY + "03:10:00", 5000)
     with pytest.raises(UnknownPast):
         clock.resolve(DAY + "02:30:00", 1000)
-    assert clock.resolve(DAY + "01:30:00", 900)[1] is None
-    assert clock.resolve(DAY + "02:59:59", 5100)[1] == 1
+    assert clock.resolve(DAY + "01:30:00", 900)[2] is None
+    assert clock.resolve(DAY + "02:59:59", 5100)[2] == 1
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,8 @@ def nights(draw: st.DrawFn) -> list[datetime]:
 def test_a_busy_night_resolves_to_the_moments_it_came_from(moments: list[datetime], data: st.DataObject) -> None:
     clock = LocalClock("Europe/Brussels")
     once = [clock.resolve(stamp(moment), offset) for offset, moment in enumerate(moments)]
-    assert [seconds for seconds, _ in once] == [int(moment.timestamp()) for moment in moments]
+    assert [seconds for seconds, _, _ in once] == [int(moment.timestamp()) for moment in moments]
+    assert [text for _, text, _ in once] == [f"{moment:%Y-%m-%dT%H:%M:%S.000Z}" for moment in moments]
     # Delivered again, from anywhere and in between: the same answers.
     for offset in data.draw(st.lists(st.integers(0, len(moments) - 1), max_size=20)):
         assert clock.resolve(stamp(moments[offset]), offset) == once[offset]

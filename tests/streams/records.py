@@ -7,7 +7,7 @@ from schemas.sources import build
 
 
 class Record(NamedTuple):
-    """The part of aiokafka's ConsumerRecord that streams use."""
+    """A `streams.records.Record` that is easy to make."""
 
     key: bytes | None
     value: bytes | None

@@ -12,7 +12,7 @@ import pytest
 
 from tailrace import supervisor
 from tailrace.errors import ConfigError, Refused, TailraceError, TooManyDead
-from tailrace.signals import ENDING
+from tailrace.signals import ending
 from tailrace.supervisor import Supervisor
 
 LIMIT_S = 20.0
@@ -161,13 +161,13 @@ def test_stop_kills_what_ignores_sigterm() -> None:
     assert said[-1] == "killing a, which did not stop"
 
 
-@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.parametrize("number", ending())
 def test_run_ends_on_a_signal_and_gives_the_handlers_back(number: int) -> None:
-    before = [signal.getsignal(each) for each in ENDING]
+    before = [signal.getsignal(each) for each in ending()]
     with Supervisor({"a": SLEEP}) as group:
         os.kill(os.getpid(), number)
         assert not group.run()
-    assert [signal.getsignal(each) for each in ENDING] == before
+    assert [signal.getsignal(each) for each in ending()] == before
 
 
 def test_a_command_that_does_not_exist_leaves_nothing_running() -> None:
