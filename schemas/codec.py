@@ -35,18 +35,18 @@ _MORE = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(_
 
 
 def _long(number: int) -> bytes:
-    number = number << 1 ^ number >> 63
+    number = number << 1 if number >= 0 else ~(number << 1)
+    return _LAST[number] if number < _PIECE else _MORE[number & _PIECE - 1] + _further(number >> 14)
+
+
+@lru_cache(_CACHED)
+def _further(number: int) -> bytes:
+    """The pieces after the first. Those of a time are the same for eight seconds."""
     if number < _PIECE:
         return _LAST[number]
-    if 1 << 28 <= number < 1 << 42:  # milliseconds from 1974 to 2039
-        return _MORE[number & _PIECE - 1] + _MORE[number >> 14 & _PIECE - 1] + _LAST[number >> 28]
-    out = b""
-    while number >= _PIECE:
-        out += _MORE[number & _PIECE - 1]
-        number >>= 14
-    if (len(out) == 8 and number > 0xFF) or len(out) > 8:
+    if number > 0x3_FFFF_FFFF_FFFF:
         raise OverflowError("an integer of more than 64 bits")
-    return out + _LAST[number]
+    return _MORE[number & _PIECE - 1] + _further(number >> 14)
 
 
 class _Lengths(dict[int, bytes]):
@@ -98,7 +98,8 @@ def compile_writer(schema: Schema, header: bytes, repeated: Collection[str] = ()
         pieces += [repr(constant)] if constant else []
         pieces.append(rf'b"\x00" if {name} is None else b"\x02" + {piece}' if nullable else piece)
         constant = b""
-    lines.append(f"return b''.join(({', '.join([*pieces, repr(constant)])}))")
+    pieces += [repr(constant)] if constant else []
+    lines.append(f"return b''.join(({', '.join(pieces)},))")
     arguments = ", ".join(field["name"] for field in schema["fields"] if field["name"] not in unset)
     return _compile(f"def write({arguments}):{_INDENT}{_INDENT.join(lines)}", known)
 

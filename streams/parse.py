@@ -73,8 +73,7 @@ class Parser:
         """
         parse = self._source.parse
         files: dict[bytes, _File] = {}
-        for index in range(start, len(records)):
-            record = records[index]
+        for index, record in enumerate(records[start:], start):
             value = record.value or b""
             try:
                 prefix, offset = cut_key(record.key or b"")

@@ -1,17 +1,21 @@
 """The parts of a trace record to its document: typed values under the catalogue's names, and where the record stood.
 
-In nearly all records every value fits its type. Their documents come from functions that are compiled, one for each form, since one
+In nearly all records every value fits its type. Their documents come from functions that are compiled, one for each form, since an
 expression with constant keys takes half of what a loop over the fields takes. That of `album_token_move` reads
 
     def make(parts, time, place, offset):
         p0, p1, p2, p3, p4, p5, p6, p7, p8 = parts
         try:
             if canonical_address(p2) is None: raise Misfit
-            return {'timestamp': p0, 'session': p1, 'ip': p2, 'netid': p3, 'level': integer[p4], 'action': p5,
-                    'album': p6, 'old_index': integer[p7], 'new_index': integer[p8], '@timestamp': time, 'tags': [],
-                    'host': place.host, 'source': place.path, 'file': place.file, 'offset': offset}
+            document = {'timestamp': p0, 'session': p1, 'ip': p2, 'netid': p3, 'level': integer[p4], 'action': p5,
+                        'album': p6, 'old_index': integer[p7], 'new_index': integer[p8]}
         except Misfit:
             return make_checked(parts, time, place, offset)
+        document['@timestamp'] = time
+        document['tags'] = []
+        ...
+
+(Python makes an expression of up to 15 keys at once, and a longer one key by key.)
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -66,10 +70,16 @@ def make(parts, time, place, offset):
     {", ".join(parts)} = parts
     try:
         if canonical_address({parts[names.index("ip")]}) is None: raise Misfit
-        return {{{", ".join(items)}, '@timestamp': time, 'tags': [],
-            'host': place.host, 'source': place.path, 'file': place.file, 'offset': offset}}
+        document = {{{", ".join(items)}}}
     except Misfit:
         return make_checked(parts, time, place, offset)
+    document['@timestamp'] = time
+    document['tags'] = []
+    document['host'] = place.host
+    document['source'] = place.path
+    document['file'] = place.file
+    document['offset'] = offset
+    return document
 """
     known = {**_VALUES, "canonical_address": canonical_address, "Misfit": _Misfit, "make_checked": checked(names, types)}
     found: dict[str, Make] = {}
