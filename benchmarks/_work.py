@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import orjson
 
-from schemas.envelope import event_bytes, open_event
+from schemas.envelope import Stamp, event_bytes, open_event
 from schemas.event import Event
 from schemas.localtime import LocalClock
 from schemas.place import origin, split_key
@@ -44,4 +44,4 @@ def next_session(value: bytes, last: Session | None, gap_ms: int) -> tuple[bytes
     event = open_event(value)
     assert event.time is not None
     start = event.time if last is None or event.time - last[1] > gap_ms else last[0]
-    return event.enriched(start, False), (start, event.time)
+    return Stamp(start).on(event), (start, event.time)

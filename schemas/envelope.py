@@ -17,7 +17,7 @@ from fastavro import parse_schema, schemaless_reader
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas import pattern
-from schemas.codec import compile_reader, compile_writer, last_long
+from schemas.codec import Schema, compile_reader, compile_writer, last_long
 
 _FOLDER = Path(__file__).parent / "avro"
 _MARK = b"\xc3\x01"
@@ -136,7 +136,7 @@ def _decode_older(data: bytes) -> EventEnvelope | Patch | SessionSummary | Summa
 
 
 class OpenEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event before it has a session: what decides the session, and the bytes that stay as they are."""
+    """An event before it has a session: what decides the session, and where it goes into the bytes."""
 
     data: bytes
     id: str
@@ -145,67 +145,129 @@ class OpenEvent(msgspec.Struct, frozen=True, gc=False):
     kind: str
     session_begin: int
     """Where its session stands in `data`, with `late` behind it."""
+    size_begin: int
+    """Where the size of the document stands, with the document behind it."""
     document_begin: int
-    document: bytes
+    document_end: int
     origin: int | None
 
-    def enriched(self, session: int | None, late: bool, fields: bytes | None = None) -> bytes:
-        """The event with its session, encoded; further fields, a JSON object that is not empty, become part of the document."""
-        head = self.data[: self.session_begin] + _session_and_late(session, late)
-        if fields is None:
-            return head + self.data[self.document_begin :]
-        end = self.document_begin + len(_document(self.document))
-        return head + _document(fields[:-1] + b"," + self.document[1:]) + self.data[end:]
+    @property
+    def document(self) -> bytes:
+        return self.data[self.document_begin : self.document_end]
 
 
-def _fields(record: _Record, *names: str) -> Any:
-    """The part of a schema that is these fields, which must stand side by side."""
-    fields = record.newest["fields"]
-    part = [field for field in fields if field["name"] in names]
-    first = fields.index(part[0])
-    assert part == fields[first : first + len(names)], f"{names} do not stand side by side"
+class Stamp:
+    """What a session adds to each of its events, encoded once for all of them."""
+
+    __slots__ = ("_opening", "_session")
+
+    def __init__(self, session: int | None, late: bool = False, fields: bytes | None = None) -> None:
+        """`fields`: further fields, a JSON object that is not empty, which become part of the document."""
+        self._session = _session_and_late(session, late)
+        self._opening = None if fields is None else fields[:-1] + b","
+
+    def on(self, event: OpenEvent) -> bytes:
+        """The event with its session, encoded."""
+        data, opening = event.data, self._opening
+        if opening is None:
+            return data[: event.session_begin] + self._session + data[event.size_begin :]
+        own = data[event.document_begin + 1 : event.document_end]
+        size = _size(len(opening) + len(own))
+        return b"".join((data[: event.session_begin], self._session, size, opening, own, data[event.document_end :]))
+
+
+def _fields(*names: str) -> Schema:
+    """The part of an event's schema that is these fields, which must stand side by side."""
+    fields = _EVENT.newest["fields"]
+    first = [field["name"] for field in fields].index(names[0])
+    part = fields[first : first + len(names)]
+    assert [field["name"] for field in part] == list(names), f"{names} do not stand side by side"
     return {"fields": part}
 
 
-_document = compile_writer(_fields(_EVENT, "document"), b"")
-_session_and_late = compile_writer(_fields(_EVENT, "session", "late"), b"", ("session",))
-assert _fields(_EVENT, "late", "document")
+_session_and_late = compile_writer(_fields("session", "late"), b"", ("session",))
+_size = compile_writer({"fields": [{"name": "size", "type": "long"}]}, b"", ("size",))
 _open = compile_reader(
-    _EVENT.newest, _HEADER_BYTES, ("id", "time", "client", "kind", "session.begin", "document.begin", "document", "origin")
+    _EVENT.newest, _HEADER_BYTES, ("id", "time", "client", "kind", "session.begin", "document.begin", "document", "version.begin", "origin")
 )
 
 
 def open_event(data: bytes) -> OpenEvent:
     """An event of `<source>.events`. Raises ValueError as `decode` does, and for records that are no event."""
+    try:
+        usual = _open_usual(data)
+    except UnicodeDecodeError:
+        usual = None
+    return usual or _open_other(data)
+
+
+def _open_other(data: bytes) -> OpenEvent:
     if data[:_HEADER_BYTES] != _EVENT.header:
         event = decode(data)
         if not isinstance(event, EventEnvelope):
             raise ValueError(f"a {type(event).__name__} where events are expected")
         data = encode_event(event)  # as today's version
     try:
-        return OpenEvent(data, *_open(data))
+        identity, time, client, kind, session_begin, size_begin, document, end, origin = _open(data)
     except (IndexError, ValueError) as error:
         raise ValueError(f"damaged Avro value: {error!r}") from error
+    return OpenEvent(data, identity, time, client, kind, session_begin, size_begin, end - len(document), end, origin)
 
 
-_FIELDS = _EVENT.newest["fields"]
-_AFTER_DOCUMENT = [field["name"] for field in _FIELDS].index("document") + 1
 _to_document = re.compile(
     re.escape(_EVENT.header)
-    + pattern.pattern(
-        _FIELDS[:_AFTER_DOCUMENT],
-        {"id": b"(%b)" % pattern.TEXT, "time": pattern.STRETCH, "session": b"(%b)" % pattern.INTEGER, "late": pattern.NO}
-        | {"document": b"(%b)" % pattern.SIZE},
-    ),
+    + pattern.pattern(_fields("id", "time"), {"id": pattern.group(pattern.TEXT), "time": pattern.REST_AND_STRETCH})
+    + pattern.group(pattern.pattern(_fields("client", "kind")))
+    + pattern.pattern(_fields("session", "late", "document"), {"document": pattern.group(pattern.SIZE)}),
     re.DOTALL,
 ).match
-_after_document = re.compile(pattern.pattern(_FIELDS[_AFTER_DOCUMENT:], {"version": b"(%b)" % pattern.INTEGER}), re.DOTALL).fullmatch
+_WHO = 4
+"""The group of client and kind. Behind it stands the session."""
+_who = lru_cache(16_384)(compile_reader(_fields("client", "kind"), 0))
+_read_tail = compile_reader(_fields("version", "origin"), 0)
+
+
+@lru_cache(1024)
+def _tail(data: bytes) -> tuple[int | None, int | None] | None:
+    """Version and origin, from all that follows an event's document; None where that is not what has to follow."""
+    try:
+        version, origin = _read_tail(data)
+    except (IndexError, ValueError):
+        return None
+    return version, origin
+
+
+def _open_usual(data: bytes) -> OpenEvent | None:
+    """Nearly all events, by a pattern. None for what is left to the other reader. Raises UnicodeDecodeError for texts that are none."""
+    head = _to_document(data)
+    if head is None:
+        return None
+    identity, rest, stretch, who, size = head.groups()
+    begin = head.end()
+    end = begin + last_long(size)
+    tail = _tail(data[end:])
+    if tail is None:
+        return None
+    time = None if stretch is None else pattern.integer(rest, stretch)
+    client, kind = _who(who)
+    return OpenEvent(data, identity[1:].decode(), time, client, kind, head.end(_WHO), begin - len(size), begin, end, tail[1])
+
 
 STRETCH_MS = 1 << pattern.STRETCH_BITS
 
 UsualEvent = tuple[str, bytes | None, int | None, bytes, int | None]
 """id; stretch of time: the same bytes for all times from one multiple of `STRETCH_MS` to the next, None for no time; session; the
 document without its opening brace; version."""
+
+_to_indexed = re.compile(
+    re.escape(_EVENT.header)
+    + pattern.pattern(
+        _fields("id", "time", "client", "kind", "session", "late", "document"),
+        {"id": pattern.group(pattern.TEXT), "time": pattern.STRETCH, "session": pattern.group(pattern.INTEGER), "late": pattern.NO}
+        | {"document": pattern.group(pattern.SIZE)},
+    ),
+    re.DOTALL,
+).match
 
 
 def usual_event(data: bytes) -> UsualEvent | None:
@@ -214,20 +276,13 @@ def usual_event(data: bytes) -> UsualEvent | None:
 
     Raises ValueError for an id that is not UTF-8.
     """
-    head = _to_document(data)
+    head = _to_indexed(data)
     if head is None:
         return None
     identity, stretch, session, size = head.groups()
     begin = head.end()
     end = begin + last_long(size)
-    tail = _version(data[end:])
+    tail = _tail(data[end:])
     if tail is None:
         return None
     return identity[1:].decode(), stretch, None if session is None else last_long(session), data[begin + 1 : end], tail[0]
-
-
-@lru_cache(1024)
-def _version(tail: bytes) -> tuple[int | None] | None:
-    """The version, from all that follows an event's document; None where that is not what has to follow."""
-    found = _after_document(tail)
-    return found and (None if found[1] is None else last_long(found[1]),)

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from hashlib import blake2b
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import orjson
@@ -26,8 +25,8 @@ MOST_BESIDE = 500
 """Second lines of a view, the first ones by time, that its document tells."""
 
 
-class Note(NamedTuple):
-    """What one event says."""
+class Note(msgspec.Struct, frozen=True, gc=False):
+    """What one event says. Most events of those who watch say something, so it is of the kind of record that costs least to make."""
 
     text: bytes
     """Either the fields that it gives its session, as a JSON object; or what was watched, as two lines of JSON lists: the values
@@ -38,6 +37,13 @@ class Note(NamedTuple):
     @property
     def gives_fields(self) -> bool:
         return self.text.startswith(b"{")
+
+
+@lru_cache(maxsize=65_536)
+def lines(text: bytes) -> tuple[bytes, bytes]:
+    """The two lines of what was watched."""
+    key, _, beside = text.partition(b"\n")
+    return key, beside
 
 
 _Plain = str | int | float | bool | None
@@ -67,10 +73,9 @@ def _giver(fields: Mapping[str, str]) -> Reader:
 
 def _viewer(views: Views) -> Reader:
     _, day, identity, beside, amount, _ = views
-    names = (*identity, *beside)
-    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [(day, str), (amount, int), *[(name, _Plain, None) for name in names]]
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [(amount, int), (day, str)]
+    fields += [(name, _Plain, None) for name in (*identity, *beside)]
     decode = msgspec.json.Decoder(msgspec.defstruct("Watched", fields, gc=False)).decode
-    values = attrgetter(amount, day, *names)
 
     @lru_cache(maxsize=65_536)
     def text(day: str, *values: _Plain) -> bytes | None:
@@ -83,7 +88,7 @@ def _viewer(views: Views) -> Reader:
     def read(document: bytes) -> Note | None:
         """Half the price of parsing all of the document; what is watched is watched by many, and for long."""
         try:
-            seconds, stamp, *others = values(decode(document))
+            seconds, stamp, *others = msgspec.structs.astuple(decode(document))
         except msgspec.ValidationError:  # nothing to sum up, or no day
             return None
         both = text(stamp[:10], *others)

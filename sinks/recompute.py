@@ -5,6 +5,7 @@ The stream (`streams.sessions`) computes the same from events in any order of ar
 """
 
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -76,7 +77,7 @@ class View:
         return notes.view_id(self.session.client, self.key)
 
     def document(self, views: Views) -> bytes:
-        ordered = [note for _, _, note in sorted(self.said)]
+        ordered = [note for _, _, note in sorted(self.said, key=itemgetter(0, 1))]
         beside = list(dict.fromkeys(note.text.partition(b"\n")[2] for note in ordered))
         amount = sum(note.amount for note in ordered)
         return notes.view_document(views, self.session.client, self.key, beside, amount, self.session.fields)

@@ -59,7 +59,8 @@ class Members:
     def __init__(self, pages: Mapping[bytes, bytes]) -> None:
         self._pages = [_Page(_lower(name), value, None) for name, value in sorted(pages.items())]
         self._lowers = [page.lower for page in self._pages]
-        self._dirty: set[Member] = set()
+        self._dirty: dict[_Page, None] = {}
+        """The pages that have changed since they were stored, in the order of that."""
         self._decoded: list[_Page] = []
         if not self.large:
             for page in self._pages:
@@ -125,7 +126,7 @@ class Members:
             return True
         if note is not None:
             notes[member] = note
-        self._dirty.add(page.lower)
+        self._dirty[page] = None
         if len(members) > PAGE_MEMBERS:
             self._split(at)
         return True
@@ -141,15 +142,14 @@ class Members:
                 notes.pop(member, None)
             del members[:gone]
             if gone:
-                self._dirty.add(page.lower)
+                self._dirty[page] = None
 
     def written(self) -> dict[bytes, bytes | None]:
         """The pages that differ from what is stored, by their names; None deletes. Ends the batch."""
         values: dict[bytes, bytes | None] = {}
-        for lower in self._dirty:
-            page = self._pages[bisect_left(self._lowers, lower)]
+        for page in self._dirty:
             assert page.decoded is not None
-            page.value = values[_name(lower)] = _encode(*page.decoded) if page.decoded.members else None
+            page.value = values[_name(page.lower)] = _encode(*page.decoded) if page.decoded.members else None
         self._dirty.clear()
         if None in values.values():
             self._pages = [page for page in self._pages if page.value is not None]
@@ -179,7 +179,7 @@ class Members:
         self._pages.insert(at, page)
         self._lowers.insert(at, lower)
         self._decoded.append(page)
-        self._dirty.add(lower)
+        self._dirty[page] = None
 
 
 def first_time(pages: Mapping[bytes, bytes]) -> int:
@@ -231,7 +231,7 @@ def _encode(members: list[Member], noted: Mapping[Member, Note]) -> bytes:
         texts: dict[bytes, int] = {}
         for position, note in enumerate(map(noted.get, members)):
             if note is not None:
-                stored.notes += (position, texts.setdefault(note[0], len(texts)), note[1])
+                stored.notes += (position, texts.setdefault(note.text, len(texts)), note.amount)
         stored.texts = list(texts)
     return times[0].to_bytes(8, "big", signed=True) + _pack(stored)
 

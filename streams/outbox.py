@@ -34,7 +34,7 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     """-1: by the key (murmur2, as Java clients do)."""
     headers: list[tuple[str, bytes]] | None = None
 
-    def hand_to(self, produce: Callable[..., None], delivered: Callable[[KafkaError | None, Message], None]) -> None:
+    def hand_to(self, produce: Callable[..., None], delivered: Callable[[KafkaError | None, Message], None] | None) -> None:
         """Raises what a producer's `produce` raises."""
         if self.headers is None:  # naming none costs 0.4 us
             produce(self.topic, self.value, self.key, self.partition, delivered)

@@ -11,8 +11,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from schemas import notes
-from schemas.envelope import OpenEvent, Patch, SessionSummary, Summary, encode_patch, encode_session, encode_summary, open_event
+from schemas.envelope import OpenEvent, Patch, SessionSummary, Stamp, Summary, encode_patch, encode_session, encode_summary, open_event
 from schemas.session import NO_SESSION, session_id
 from schemas.source import Source
 from schemas.timeformat import EARLIEST_MS, LATEST_MS
@@ -37,17 +39,34 @@ class Topics(NamedTuple):
     dead: str
 
 
-class _Seen(NamedTuple):
+class _Visitor:
+    """A client of the batch."""
+
+    def __init__(self, name: str, client: Client) -> None:
+        self.name = name
+        self.client = client
+        self._stamps: dict[int, Stamp] = {}
+
+    def stamp(self, event: OpenEvent) -> Stamp:
+        """What the session of one of its events adds to it. Asked when all events of the batch are in."""
+        assert event.time is not None
+        start, fields = self.client.session_of(event.time)
+        stamp = self._stamps.get(start)
+        if stamp is None:
+            stamp = self._stamps[start] = Stamp(session_id(self.name, start), False, fields)
+        return stamp
+
+
+class _Seen(msgspec.Struct, gc=False):
     """An event of the batch, with what decides its session."""
 
     key: bytes
     event: OpenEvent
-    client: Client | None
-    """Its client's sessions; None where `session` is decided already."""
-    session: int | None
-    fields: bytes | None
-    """What `session` gives it."""
-    late: bool
+    whose: _Visitor | Stamp
+    """Its client; what is added to it where that does not depend on the client's other events."""
+
+
+_NONE, _UNUSABLE = Stamp(None), Stamp(NO_SESSION)
 
 
 class Sessionizer:
@@ -61,16 +80,20 @@ class Sessionizer:
     def run(self, records: Sequence[Record], state: State) -> tuple[list[Output], Writes]:
         """The outputs of a batch in the order in which they must be read, and what to write to the table."""
         outputs: list[Output] = []
-        clients: dict[str, Client] = {}
-        seen = [found for record in records if (found := self._see(record, state, clients, outputs))]
-        outputs += [self._event(found) for found in seen]
+        visitors: dict[str, _Visitor] = {}
+        seen = [found for record in records if (found := self._see(record, state, visitors, outputs))]
+        enriched = self._topics.enriched
+        for found in seen:
+            event, whose = found.event, found.whose
+            stamp = whose if isinstance(whose, Stamp) else whose.stamp(event)
+            outputs.append(Output(enriched, found.key, stamp.on(event)))
         writes: Writes = {}
-        for name, client in clients.items():
-            self._settle(name, client, outputs, writes)
-        writes.update(state.end_batch(clients))
+        for visitor in visitors.values():
+            self._settle(visitor.name, visitor.client, outputs, writes)
+        writes.update(state.end_batch(visitors))
         return outputs, writes
 
-    def _see(self, record: Record, state: State, clients: dict[str, Client], outputs: list[Output]) -> _Seen | None:
+    def _see(self, record: Record, state: State, visitors: dict[str, _Visitor], outputs: list[Output]) -> _Seen | None:
         """Add an event to its client's sessions."""
         key = record.key or b""
         try:
@@ -85,28 +108,19 @@ class Sessionizer:
             return None
         name, identity = event.client, event.id
         if not self._source.has_session(event.kind):
-            return _Seen(key, event, None, None, None, False)
+            return _Seen(key, event, _NONE)
         if name is None or time is None:
-            return _Seen(key, event, None, NO_SESSION, None, False)
-        client = clients.get(name)
-        if client is None:
-            client = clients[name] = state.client(name)
-        if state.is_late(time) and (time, identity) not in client:
+            return _Seen(key, event, _UNUSABLE)
+        visitor = visitors.get(name)
+        if visitor is None:
+            visitor = visitors[name] = _Visitor(name, state.client(name))
+        if state.is_late(time) and (time, identity) not in visitor.client:
             # Its neighbours may be forgotten. It gets a session of its own, for an index that does not have it yet.
             fields = note.text if note is not None and note.gives_fields else None
-            return _Seen(key, event, None, session_id(name, time), fields, True)
-        client.add(time, identity, note)
+            return _Seen(key, event, Stamp(session_id(name, time), True, fields))
+        visitor.client.add(time, identity, note)
         state.observe(name, time, event.origin)
-        return _Seen(key, event, client, None, None, False)
-
-    def _event(self, seen: _Seen) -> Output:
-        _, event, client, session, fields, late = seen
-        if client is not None:
-            assert event.client is not None
-            assert event.time is not None
-            start, fields = client.session_of(event.time)
-            session = session_id(event.client, start)
-        return Output(self._topics.enriched, seen.key, event.enriched(session, late, fields))
+        return _Seen(key, event, visitor)
 
     def _settle(self, name: str, client: Client, outputs: list[Output], writes: Writes) -> None:
         changes = client.settle()

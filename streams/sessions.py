@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from schemas.notes import Note
+from schemas.notes import Note, lines
 from streams.members import Member, Members
 
 PAGE_EVENTS = 2
@@ -78,7 +78,7 @@ class Client:
         self._givers: list[tuple[Member, bytes] | None] = []
         """Of each session, the event that gives it its fields, and these."""
         self._views: dict[bytes, _View] = {}
-        self._sent: set[Member] = set()
+        self._sent: list[Member] = []
         self._touched: set[int] = set()
         self._moved: list[tuple[int, int]] = []
         """Stretches of time whose events had another session before."""
@@ -95,7 +95,7 @@ class Client:
     def add(self, time: int, event: str, note: Note | None = None) -> bool:
         """Add an event; False for one that is there already, which changes nothing."""
         member = time, event
-        self._sent.add(member)
+        self._sent.append(member)
         if not self._members.add(member, note):
             return False
         at = self._join(time)
@@ -107,16 +107,17 @@ class Client:
     def session_of(self, time: int) -> tuple[int, bytes | None]:
         """Start and fields of the session that a member of this time belongs to now."""
         at = bisect_right(self._starts, time) - 1
-        return self._starts[at], self._fields(at)
+        giver = self._givers[at]
+        return self._starts[at], None if giver is None else giver[1]
 
     def settle(self) -> Changes:
         """End the batch, and say what it has changed."""
         stretches = self._stretches()
         patches: list[Patch] = []
+        sent = set(self._sent if stretches else ())
         for start, end in stretches:  # sessions only grow, so all of a stretch is one session's
             now, fields = self.session_of(start)
-            found = self._members.between(start, end)
-            patches += [Patch(event, time, now, fields) for time, event in found if (time, event) not in self._sent]
+            patches += [Patch(event, time, now, fields) for time, event in self._members.between(start, end) if (time, event) not in sent]
         self._watched.update(self._views_within(stretches))
         sessions = [self._session(bisect_left(self._starts, start)) for start in sorted(self._touched)]
         gone = sorted({start for start, _ in self._moved})
@@ -140,7 +141,7 @@ class Client:
         return [key for key, time, at in places if at < len(ends) and stretches[at][0] <= time]
 
     def _begin(self) -> None:
-        self._sent, self._touched, self._moved, self._before, self._watched = set(), set(), [], {}, set()
+        self._sent, self._touched, self._moved, self._before, self._watched = [], set(), [], {}, set()
 
     def _join(self, time: int) -> int:
         """Let the sessions follow one new event. Returns the position of its session."""
@@ -184,7 +185,7 @@ class Client:
     def _take(self, note: Note, member: Member, at: int) -> None:
         """Take in what a new event of a session says."""
         if not note.gives_fields:
-            key, _, beside = note.text.partition(b"\n")
+            key, beside = lines(note.text)
             view = self._views.get(key)
             if view is None:
                 view = self._views[key] = _View(member)

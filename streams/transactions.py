@@ -74,12 +74,14 @@ class PartitionWriter:
         """
         self._offsets.clear()
         producer = self._producer
+        # The commit fails if any record has. To be told of each one costs a microsecond, and a wait for the interpreter's lock.
+        told = set({output.topic: number for number, output in enumerate(outputs)}.values())
         try:
             producer.begin_transaction()
-            for output in outputs:
+            for number, output in enumerate(outputs):
                 while True:
                     try:
-                        output.hand_to(producer.produce, self._delivered)
+                        output.hand_to(producer.produce, self._delivered if number in told else None)
                         break
                     except BufferError:
                         self._check_abandoned()
@@ -92,8 +94,8 @@ class PartitionWriter:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._offsets[message.topic()] = message.offset()
-        elif self._refused is None or self._refused.code() == KafkaError._PURGE_QUEUE:
-            self._refused = error
+        else:
+            self._refused = self._refused or error
 
     def _check_abandoned(self) -> None:
         if self._abandoned:
@@ -112,7 +114,12 @@ class PartitionWriter:
                 return
 
     def _explained(self, error: KafkaError) -> TailraceError:
+        if error.code() == KafkaError._STATE:  # `produce` in a transaction that has failed: its end says why
+            try:
+                self._producer.commit_transaction(CALL_S)
+            except KafkaException as failure:
+                error = failure.args[0]
         if error.code() in _FENCED:
             return Fenced(f"another worker has taken over {self._id} while this one stood still, or Kafka was away for too long")
-        why = self._refused or error
+        why = self._refused or error if error.code() == KafkaError._INCONSISTENT else error  # which only counts the failures
         return Undelivered(f"Kafka did not take what {self._id} wrote: {why.str()}")

@@ -18,6 +18,7 @@ from schemas.envelope import (
     EventEnvelope,
     Patch,
     SessionSummary,
+    Stamp,
     Summary,
     decode,
     encode_event,
@@ -74,13 +75,14 @@ def test_records_come_back_as_they_were_and_are_those_of_fastavro(written: tuple
     assert data[10:] == out.getvalue()
 
 
-@given(EVENTS, st.none() | INT64, st.booleans())
+@given(EVENTS | EVENTS.map(lambda event: event._replace(id=event.id * 4)), st.none() | INT64, st.booleans())
 def test_a_session_is_spliced_into_an_event(event: EventEnvelope, session: int | None, late: bool) -> None:
     opened = open_event(encode_event(event))
     assert (opened.id, opened.time, opened.client, opened.kind) == event[:4]
     assert (opened.document, opened.origin) == (event.document, event.origin)
-    whole = opened.enriched(session, late)
-    assert decode(whole) == event._replace(session=session, late=late)
+    assert decode(Stamp(session, late).on(opened)) == event._replace(session=session, late=late)
+    fields = Stamp(session, late, b'{"a":1}')
+    assert decode(fields.on(opened)) == event._replace(session=session, late=late, document=b'{"a":1,' + event.document[1:])
 
 
 @given(EVENTS.map(lambda event: event._replace(late=False)))

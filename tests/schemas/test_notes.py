@@ -21,15 +21,15 @@ def read(kind: str, **document: Any) -> Note | None:
 
 def test_a_login_gives_its_session_browser_and_system() -> None:
     note = read("login_as_anonymous", browser_name="Firefox", user_os="Linux", netid="nologin")
-    assert note == (b'{"session_browser":"Firefox","session_os":"Linux"}', 0)
+    assert note == Note(b'{"session_browser":"Firefox","session_os":"Linux"}', 0)
     assert note.gives_fields
-    assert read("login", browser_name="Firefox", user_os="") == (b'{"session_browser":"Firefox"}', 0)
+    assert read("login", browser_name="Firefox", user_os="") == Note(b'{"session_browser":"Firefox"}', 0)
     assert read("login", browser_name="") is None
 
 
 def test_what_was_watched_is_told_apart_by_day_album_and_asset() -> None:
     note = read("video_play_time", timestamp="2016-10-03-08:00:00", album="A", asset="x", play_time=7, netid="anna", session="s")
-    assert note == (b'["2016-10-03","A","x"]\n["s","anna",null]', 7)
+    assert note == Note(b'["2016-10-03","A","x"]\n["s","anna",null]', 7)
     assert not note.gives_fields
 
 
@@ -73,7 +73,7 @@ def test_a_source_of_ones_own_says_which_events_give_fields() -> None:
         format="delimited", columns=["who", "what", "plan"], client=["who"], kind="what", session_fields={"login": {"session_plan": "plan"}}
     )
     source = build("shop", settings)
-    assert notes.readers(source)["login"](b'{"plan":"gold"}') == (b'{"session_plan":"gold"}', 0)
+    assert notes.readers(source)["login"](b'{"plan":"gold"}') == Note(b'{"session_plan":"gold"}', 0)
     assert source.session_properties.keys() == {"session_plan"}
 
 

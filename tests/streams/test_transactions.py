@@ -1,8 +1,10 @@
 """Who may write for a partition, on a real Kafka."""
 
 from concurrent.futures import ThreadPoolExecutor
+from random import randbytes
 
 import pytest
+from confluent_kafka.cimpl import NewTopic
 
 from streams.outbox import Output, Undelivered
 from streams.transactions import Fenced, PartitionWriter
@@ -59,10 +61,27 @@ def test_what_a_predecessor_had_begun_never_happened(settings: Settings, topic: 
     assert written(settings) == [(b"page", b"new")]
 
 
-def test_a_record_that_kafka_refuses_takes_the_whole_transaction_with_it(settings: Settings, topic: Topic) -> None:
-    large = Output(topic, b"large", bytes(kafka.MAX_RECORD_BYTES - 1_000), 0)
-    with pytest.raises(Undelivered, match="Kafka did not take"):
-        owner(settings).write([Output(topic, b"a", b"1", 0), large, Output(topic + "-missing", b"b", b"2", 700)])
+@pytest.mark.parametrize("queue", [100_000, 100], ids=["by the commit", "while others are handed over"])
+def test_a_record_that_kafka_refuses_takes_the_whole_transaction_with_it(
+    settings: Settings, topic: Topic, monkeypatch: pytest.MonkeyPatch, queue: int
+) -> None:
+    """Wherever it is noticed."""
+    monkeypatch.setattr("streams.transactions.QUEUE_RECORDS", queue)
+    short = f"{settings.kafka.topic_prefix}short"
+    admin = kafka.connect(settings.kafka)
+    admin.create_topics([NewTopic(short, num_partitions=1, config={"max.message.bytes": "100000"})])[short].result(30)
+    large = Output(short, b"large", randbytes(200_000), 0)
+    small = [Output(topic, b"%d" % number, b"x", 0) for number in range(2_000)]
+    with pytest.raises(Undelivered, match="Message size too large"):
+        owner(settings).write([Output(topic, b"a", b"1", 0), large, *small, Output(topic, b"b", b"2", 0)])
+    assert written(settings) == []
+
+
+def test_a_topic_that_takes_nothing_is_told_as_the_reason(settings: Settings, topic: Topic) -> None:
+    with pytest.raises(Undelivered, match="Unknown partition"):
+        owner(settings).write([Output(topic, b"a", b"1", 700), Output(topic, b"b", b"2", 700)])
+    with pytest.raises(Undelivered, match="Message size too large"):
+        owner(settings).write([Output(topic, b"a", b"1", 0), Output(topic, b"large", bytes(2 * kafka.MAX_RECORD_BYTES), 0)])
     assert written(settings) == []
 
 
