@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from typing import Any
 
+from schemas.compiled import compiled
+
 Schema = dict[str, Any]
 
 _CACHED = 16_384
@@ -101,7 +103,8 @@ def compile_writer(schema: Schema, header: bytes, repeated: Collection[str] = ()
     pieces += [repr(constant)] if constant else []
     lines.append(f"return b''.join(({', '.join(pieces)},))")
     arguments = ", ".join(field["name"] for field in schema["fields"] if field["name"] not in unset)
-    return _compile(f"def write({arguments}):{_INDENT}{_INDENT.join(lines)}", known)
+    write: Callable[..., bytes] = compiled(f"def write({arguments}):{_INDENT}{_INDENT.join(lines)}", "an Avro schema", known)
+    return write
 
 
 def _remembering(write: Callable[[Any], bytes], nullable: bool) -> Callable[[Any], bytes]:
@@ -131,7 +134,8 @@ def compile_reader(schema: Schema, start: int, wanted: Collection[str] | None = 
             found.append(name)
     lines.append("if at != len(data): raise ValueError(f'{len(data)} bytes where the record has {at}')")
     lines.append(f"return {', '.join(found)}")
-    return _compile(f"def read(data):{_INDENT}{_INDENT.join(lines)}", {"last_long": last_long})
+    read: Callable[[bytes], Any] = compiled(f"def read(data):{_INDENT}{_INDENT.join(lines)}", "an Avro schema", {"last_long": last_long})
+    return read
 
 
 def _read(field: Schema, is_wanted: bool, is_last: bool) -> Iterator[str]:
@@ -202,11 +206,3 @@ def field_type(field: Schema) -> tuple[str, bool]:
         kind = kind["type"]
     assert kind == "boolean" or kind in _WRITERS, f"{field['name']}: {kind} is a type that this module does not know"
     return kind, nullable
-
-
-def _compile(source: str, names: dict[str, Any]) -> Callable[..., Any]:
-    """The one function of `source`, which is made of our own schemas' names only."""
-    found: dict[str, Any] = {}
-    exec(compile(source, "<compiled from an Avro schema>", "exec"), names, found)
-    (function,) = found.values()
-    return function  # type: ignore[no-any-return]
