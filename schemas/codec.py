@@ -34,10 +34,18 @@ def _varint(number: int) -> bytes:
 
 _LAST = [_varint(number) for number in range(_PIECE)]
 _MORE = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(_PIECE)]
+_FIRST = _MORE[::2]
+"""Of integers that are not negative, by their last thirteen bits: Avro writes them doubled."""
 
 
 def _long(number: int) -> bytes:
-    number = number << 1 if number >= 0 else ~(number << 1)
+    rest = number >> 13
+    if rest > 0:
+        return _FIRST[number & 0x1FFF] + _further(rest)
+    return _LAST[number << 1] if rest == 0 else _negative(~(number << 1))
+
+
+def _negative(number: int) -> bytes:
     return _LAST[number] if number < _PIECE else _MORE[number & _PIECE - 1] + _further(number >> 14)
 
 
