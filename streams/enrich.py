@@ -20,7 +20,7 @@ from tailrace.errors import ConfigError
 from tailrace.watched import LOOK_EVERY_S
 
 CACHED = 20_000
-"""Addresses, agents and pairs of both whose verdicts are kept. With geography an address takes about 1.7 kB, so 34 MB at the most."""
+"""Addresses, agents and pairs of both whose verdicts are kept. With geography a client takes 2.4 to 3.6 kB, so 72 MB at the most."""
 _ADDRESS_CUT = LONGEST_ADDRESS + 1
 """Characters of an address that are looked at: enough to tell that one is too long."""
 
