@@ -1,6 +1,6 @@
 """Asking the index: names of a source's indices, and groups of a composite aggregation, page after page."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
@@ -16,13 +16,16 @@ from tailrace.sources import load_source, load_sources
 Bucket = dict[str, Any]
 
 
-_PARTS = [f"aggregations.{queries.GROUPS}.{part}" for part in ("after_key", "buckets.key", "buckets.doc_count", "buckets.*.value")]
-"""Of an answer, what is needed: with tens of thousands of groups the rest takes as long to carry as the groups to find."""
+class TooManyGroups(TailraceError):
+    """The server will not find so many groups in one search."""
 
 
 class Ask(Protocol):
-    def __call__(self, body: queries.Body, family: str | None = None) -> Iterator[Bucket]:
-        """Every bucket of a body that `queries.grouped` made: of the events, or of a family of documents that sum them up."""
+    def __call__(self, body: queries.Body, family: str | None = None, *, nested: bool = False) -> Iterable[Bucket]:
+        """Every bucket of a body that `queries.grouped` made: of the events, or of a family of documents that sum them up.
+
+        `nested`: as `queries.nested` as long as there are few enough groups.
+        """
 
 
 def pattern(settings: Settings, source: str) -> str:
@@ -50,7 +53,8 @@ def in_words(index: str) -> Iterator[None]:
             f"Elasticsearch does not let this user read {index}: grant the privilege read on these indices ({error.message})"
         ) from None
     except ApiError as error:
-        raise TailraceError(f"Elasticsearch cannot answer a question about {index}: {error.status_code} {_reason(error)}") from None
+        kind = TooManyGroups if "too_many_buckets" in str(error.body) else TailraceError
+        raise kind(f"Elasticsearch cannot answer a question about {index}: {error.status_code} {_reason(error)}") from None
     except TransportError as error:
         raise Unreachable(f"Elasticsearch stopped answering ({type(error).__name__}) while asked about {index}") from None
 
@@ -74,16 +78,42 @@ def summaries(settings: Settings, source: str) -> str:
 
 
 def asker(client: Elasticsearch, index: str, summaries: str = "") -> Ask:
-    def ask(body: queries.Body, family: str | None = None) -> Iterator[Bucket]:
+    def ask(body: queries.Body, family: str | None = None, *, nested: bool = False) -> Iterable[Bucket]:
         asked = index if family is None else f"{summaries}{family}"
-        while True:
-            page = search(client, asked, body, _PARTS).get("aggregations", {}).get(queries.GROUPS, {})
-            yield from page.get("buckets", [])
-            if len(page.get("buckets", [])) < queries.PAGE:
-                return
-            body = queries.after(body, page["after_key"])
+        found = _nested(client, asked, body) if nested else None
+        return _paged(client, asked, body) if found is None else found
 
     return ask
+
+
+def _paged(client: Elasticsearch, index: str, body: queries.Body) -> Iterator[Bucket]:
+    """Only what is needed of an answer: with tens of thousands of groups the rest takes as long to carry as the groups to find."""
+    parts = [f"aggregations.{queries.GROUPS}.{part}" for part in ("after_key", "buckets.key", "buckets.doc_count", "buckets.*.value")]
+    while True:
+        page = search(client, index, body, parts).get("aggregations", {}).get(queries.GROUPS, {})
+        yield from page.get("buckets", [])
+        if len(page.get("buckets", [])) < queries.PAGE:
+            return
+        body = queries.after(body, page["after_key"])
+
+
+def _nested(client: Elasticsearch, index: str, body: queries.Body) -> list[Bucket] | None:
+    """None: these are too many groups for one answer."""
+    try:
+        found = search(client, index, queries.nested(body), [f"aggregations.**.{part}" for part in ("key", "doc_count", "value")])
+    except TooManyGroups:
+        return None
+    buckets = list(_innermost(found.get("aggregations", {}), queries.names(body), {}))
+    return buckets if len(buckets) <= queries.MOST else None
+
+
+def _innermost(level: Bucket, names: list[str], key: Bucket) -> Iterator[Bucket]:
+    if not names:
+        yield {**level, "key": key}
+        return
+    name, *within = names
+    for bucket in level.get(name, {}).get("buckets", []):
+        yield from _innermost(bucket, within, {**key, name: bucket["key"]})
 
 
 def holds_events(client: Elasticsearch, index: str) -> bool:

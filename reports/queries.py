@@ -1,10 +1,10 @@
 """Bodies of searches, as pure functions of what is asked.
 
-Every count is exact: groups are composite aggregations, which are paged to their end, and never `cardinality` or a cut
-`terms`. Every period is `gte` + `lt` in epoch milliseconds: Elasticsearch would complete `lte` and `gt` to .999.
+Every count is exact: groups are composite aggregations, which are paged to their end, or all of `nested` terms, and never
+`cardinality` or a cut `terms`. Every period is `gte` + `lt` in epoch milliseconds: Elasticsearch would complete `lte` and `gt` to .999.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -87,6 +87,30 @@ def after(body: Body, key: Body) -> Body:
     return {**body, "aggs": {GROUPS: {**groups, "composite": {**groups["composite"], "after": key}}}}
 
 
+MOST = 65_536
+"""Groups that the server finds for one search, unless it is told otherwise (search.max_buckets)."""
+
+
+def nested(body: Body) -> Body:
+    """The same question as terms within terms, of groups `by_value` only: several processors share the work, and what all events
+    of a group have in common is looked at once. 0.8 million events in 1,900 groups of two fields with a sum take half the time.
+
+    Where there are more than `MOST` groups it fails or gives more than that. Events without a field are in the group "" of it.
+    """
+    groups = body["aggs"][GROUPS]
+    within = groups.get("aggs")
+    for source in reversed(groups["composite"]["sources"]):
+        ((name, by),) = source.items()
+        terms = {"terms": {"field": by["terms"]["field"], "missing": "", "size": MOST + 1}}
+        within = {name: {**terms, "aggs": within} if within else terms}
+    return {**body, "aggs": within}
+
+
+def names(body: Body) -> list[str]:
+    """What groups are grouped by, in order."""
+    return [name for source in body["aggs"][GROUPS]["composite"]["sources"] for name in source]
+
+
 # EZCast
 
 
@@ -103,12 +127,25 @@ def help_views(period: Period) -> Body:
 
 
 def play_time(period: Period) -> Body:
-    """Seconds played per asset and title: an asset's title can change, and early events have none."""
-    return grouped(
-        _actions(period, "video_play_time"),
-        {"album": by_value("album"), "asset": by_value("asset"), "title": by_value("asset_name")},
-        {"seconds": {"sum": {"field": "play_time"}}, "latest": {"max": {"field": "@timestamp"}}},
-    )
+    by = {"album": by_value("album"), "asset": by_value("asset")}
+    return grouped(_actions(period, "video_play_time"), by, {"seconds": {"sum": {"field": "play_time"}}})
+
+
+def last_time(period: Period) -> Body:
+    """No groups: the time of the last event, which the server knows without a search where the period is open."""
+    return grouped(period.within("@timestamp"), {}, {"latest": {"max": {"field": "@timestamp"}}})
+
+
+def titles(period: Period, assets: Collection[str]) -> Body:
+    """When each title of a video was last seen: a title can change, and early events have none."""
+    by = {"album": by_value("album"), "asset": by_value("asset"), "title": by_value("asset_name")}
+    filters = [*_actions(period, "video_play_time"), {"exists": {"field": "asset_name"}}, *_among("asset", assets)]
+    return grouped(filters, by, {"latest": {"max": {"field": "@timestamp"}}})
+
+
+def _among(field: str, values: Collection[str] | None) -> list[Body]:
+    """Filter clauses; none for None, and where they would be too many for the server or have to find events without the field."""
+    return [] if values is None or len(values) > MOST or "" in values else [{"terms": {field: sorted(values)}}]
 
 
 def watching(period: Period) -> Body:
@@ -136,16 +173,26 @@ def watched(period: Period) -> Body:
     return grouped(_days(period), by, {"seconds": {"sum": {"field": "play_time"}}})
 
 
-def watched_titles(period: Period) -> Body:
+def watched_titles(period: Period, assets: Collection[str] | None) -> Body:
     """Apart from the sums: a view whose video was renamed has two titles, and would be in both sums."""
     by = {"album": by_value("album"), "asset": by_value("asset"), "title": by_value("asset_name")}
-    return grouped(_days(period), by, {"latest": {"max": {"field": "day"}}})
+    return grouped([*_days(period), *_among("asset", assets)], by, {"latest": {"max": {"field": "day"}}})
 
 
-def viewers(period: Period) -> Body:
-    """People per video that was viewed."""
-    by = {"album": by_value("album"), "asset": by_value("asset"), "netid": by_value("netid")}
-    return grouped([{"term": {"viewed": True}}, *_days(period)], by)
+_EACH_ONCE = {
+    "init_script": "state.found = new HashSet()",
+    "map_script": "for (value in doc['netid']) state.found.add(value)",
+    "combine_script": "return state.found",
+    "reduce_script": "def all = new HashSet(); for (found in states) all.addAll(found); all.remove(params.nobody); return all.size()",
+    "params": {"nobody": NO_LOGIN},
+}
+
+
+def viewers(period: Period, assets: Collection[str] | None) -> Body:
+    """People per video that was viewed, counted by the server: a group for each of them would take longer to carry than to find."""
+    by = {"album": by_value("album"), "asset": by_value("asset")}
+    filters = [{"term": {"viewed": True}}, *_days(period), *_among("asset", assets)]
+    return grouped(filters, by, {"viewers": {"scripted_metric": _EACH_ONCE}})
 
 
 def logins(period: Period) -> Body:

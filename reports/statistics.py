@@ -1,8 +1,8 @@
 """Figures from groups: each function asks what it needs and shapes rows. `top`: keep that many of the largest; None: all."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,11 @@ from reports.queries import Period
 from reports.table import Column, Table, largest, percent
 
 Statistic = Callable[[Ask, Period, int | None], list[Table]]
+Video = tuple[str, str]
+"""Album and asset."""
+
+TITLE_DAYS = (1, 8)
+"""How far before the last event titles are looked for, before all events are."""
 
 
 # EZCast
@@ -44,18 +49,54 @@ def help_views(ask: Ask, period: Period, top: int | None) -> list[Table]:
 
 def videos(ask: Ask, period: Period, top: int | None) -> list[Table]:
     """Most watched first, by seconds of video played. The title is the latest that the asset had."""
-    seconds: dict[tuple[str, str], int] = defaultdict(int)
-    titles: dict[tuple[str, str], tuple[float, str]] = {}
-    for bucket in ask(queries.play_time(period)):
-        key = bucket["key"]
-        asset = (key["album"] or "", key["asset"] or "")
-        seconds[asset] += int(bucket["seconds"]["value"])
-        if key["title"] and bucket["latest"]["value"] is not None:
-            titles[asset] = max(titles.get(asset, (0.0, "")), (bucket["latest"]["value"], key["title"]))
-    ranked, left_out = largest({asset: (played,) for asset, played in seconds.items()}, top)
-    rows = [(album, asset, titles.get((album, asset), (0.0, None))[1], played) for album, asset, played in ranked]
+    ranked, left_out = largest(played(ask, period), top)
+    titles = _titles(ask, period, {(album, asset) for album, asset, _ in ranked})
+    rows = [(album, asset, titles.get((album, asset)), seconds) for album, asset, seconds in ranked]
     columns = (Column("album", "text"), Column("asset", "text"), Column("title", "text"), Column("play_time", "seconds"))
     return [Table("videos", "Most watched videos", columns, rows, left_out)]
+
+
+def played(ask: Ask, period: Period) -> dict[Video, tuple[int]]:
+    """Seconds played of each video."""
+    sums: dict[Video, tuple[int]] = defaultdict(lambda: (0,))
+    for bucket in ask(queries.play_time(period), nested=True):
+        sums[_video(bucket)] = (sums[_video(bucket)][0] + int(bucket["seconds"]["value"]),)
+    return sums
+
+
+def _titles(ask: Ask, period: Period, wanted: Collection[Video]) -> dict[Video, str]:
+    """The latest title of each video that has one. The newest events are asked first: a day of them names most of what is watched."""
+    found: dict[Video, str] = {}
+    (last,) = ask(queries.last_time(period), nested=True)
+    for stretch in _newest_first(period, last.get("latest", {}).get("value")):
+        missing = {video for video in wanted if video not in found}
+        if missing:
+            found = _latest(ask(queries.titles(stretch, {asset for _, asset in missing}))) | found
+    return found
+
+
+def _newest_first(period: Period, last: float | None) -> Iterator[Period]:
+    """The period in stretches, each with more days than those after it; `last`: the time of its last event."""
+    if last is None:
+        return
+    end = datetime.fromtimestamp(last / 1000, ZoneInfo(period.zone)).date() + timedelta(days=1)
+    until = period.end
+    for days in TITLE_DAYS:
+        start = end - timedelta(days=days)
+        if period.start is not None and start <= period.start:
+            break
+        yield period._replace(start=start, end=until)
+        until = start
+    yield period._replace(end=until)
+
+
+def _latest(buckets: Iterable[Bucket]) -> dict[Video, str]:
+    """Of the titles of each video the one that was last seen."""
+    titles: dict[Video, tuple[float, str]] = {}
+    for bucket in buckets:
+        if bucket["key"]["title"]:
+            titles[_video(bucket)] = max(titles.get(_video(bucket), (0.0, "")), (bucket["latest"]["value"], bucket["key"]["title"]))
+    return {video: title for video, (_, title) in titles.items()}
 
 
 def views(ask: Ask, period: Period, top: int | None) -> list[Table]:
@@ -75,25 +116,29 @@ def watched(ask: Ask, period: Period, top: int | None) -> list[Table]:
     A view is a browser session that played at least a minute of the video on one local day; viewers are different logins.
     """
     family = queries.SUMMED_VIEWS
-    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    for bucket in ask(queries.watched(period), family):
-        row = sums[_video(bucket)]
-        row[0] += bucket["doc_count"] if bucket["key"]["viewed"] else 0
-        row[2] += int(bucket["seconds"]["value"])
-    for bucket in ask(queries.viewers(period), family):
-        sums[_video(bucket)][1] += bucket["key"]["netid"] not in (None, queries.NO_LOGIN)
-    titles: dict[tuple[str, str], tuple[float, str]] = {}
-    for bucket in ask(queries.watched_titles(period), family):
-        if bucket["key"]["title"]:
-            titles[_video(bucket)] = max(titles.get(_video(bucket), (0.0, "")), (bucket["latest"]["value"], bucket["key"]["title"]))
-    ranked, left_out = largest({video: tuple(row) for video, row in sums.items()}, top)
-    rows = [(album, asset, titles.get((album, asset), (0.0, None))[1], *figures) for album, asset, *figures in ranked]
+    ranked, left_out = largest(viewed(ask, period), top)
+    assets = {asset for _, asset, *_ in ranked} if left_out else None
+    viewers = {_video(bucket): bucket["viewers"]["value"] for bucket in ask(queries.viewers(period, assets), family, nested=True)}
+    titles = _latest(ask(queries.watched_titles(period, assets), family))
+    rows = [
+        (album, asset, titles.get((album, asset)), views, viewers.get((album, asset), 0), seconds)
+        for album, asset, views, seconds in ranked
+    ]
     columns = (Column("album", "text"), Column("asset", "text"), Column("title", "text"))
     counted = (Column("views"), Column("viewers"), Column("play_time", "seconds"))
     return [Table("watched", "Most viewed videos", (*columns, *counted), rows, left_out)]
 
 
-def _video(bucket: Bucket) -> tuple[str, str]:
+def viewed(ask: Ask, period: Period) -> dict[Video, tuple[int, int]]:
+    """Views and seconds of each video, from the sums that the stream keeps."""
+    sums: dict[Video, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for bucket in ask(queries.watched(period), queries.SUMMED_VIEWS):
+        views, seconds = sums[_video(bucket)]
+        sums[_video(bucket)] = (views + bucket["doc_count"] * bool(bucket["key"]["viewed"]), seconds + int(bucket["seconds"]["value"]))
+    return sums
+
+
+def _video(bucket: Bucket) -> Video:
     return bucket["key"]["album"] or "", bucket["key"]["asset"] or ""
 
 

@@ -38,7 +38,8 @@ class Watchdog(threading.Thread):
         super().__init__(name="watchdog", daemon=True)
         # Of the same group, which it never joins: an AdminClient that is given up while Kafka is away can hang (librdkafka 2.16).
         group: str = app.conf.id
-        self._consumer = Consumer(kafka.client_config(settings, group_id=group, enable_auto_commit=False))
+        conf = kafka.client_config(settings, group_id=group, enable_auto_commit=False)
+        self._consumer = Consumer({**conf, "log_level": 2})  # the worker's own client says what is wrong, and when
         self._settings = settings
         self._app = app
         self._fail = fail

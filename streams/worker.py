@@ -18,6 +18,7 @@ import uvloop
 from faust.types import EventT, StreamT, TopicT
 
 from streams.figures import Counts, Figures
+from streams.outage import Outage
 from streams.outbox import Outbox
 from streams.watchdog import Watchdog
 from tailrace import signals
@@ -100,15 +101,20 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in signals.ending():
             loop.add_signal_handler(number, self.stop)
-        for work in (self.outbox.poll(), self.app.start(), self._watch_crash()):
-            self.background(work)
-        watchdog = Watchdog(self.settings.kafka, self.app, lambda error: loop.call_soon_threadsafe(self.fail, error))
-        watchdog.start()
         figures = Figures(self.app, self.counts)
+        with answered("stream.monitor", self.settings.stream.monitor, Answers(figures.samples, figures.health)):
+            await self._work(Watchdog(self.settings.kafka, self.app, lambda error: loop.call_soon_threadsafe(self.fail, error)))
+        if self._failure is not None:
+            raise self._failure
+
+    async def _work(self, watchdog: Watchdog) -> None:
+        """From the start to the stop of the app, and of all that goes on beside it."""
+        for work in (self.outbox.poll(), self.app.start(), self._watch_crash(), Outage("aiokafka").watch()):
+            self.background(work)
+        watchdog.start()
         try:
-            with answered("stream.monitor", self.settings.stream.monitor, Answers(figures.samples, figures.health)):
-                await self._end.wait()
-                await asyncio.wait_for(self.app.stop(), STOP_S)
+            await self._end.wait()
+            await asyncio.wait_for(self.app.stop(), STOP_S)
         except TimeoutError:
             self.fail(TailraceError(f"the worker did not stop within {STOP_S:.0f} s"))
         finally:
@@ -118,8 +124,6 @@ class Worker:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks)
-        if self._failure is not None:
-            raise self._failure
 
     async def _watch_crash(self) -> None:
         await self.app._crashed.wait()

@@ -1,10 +1,12 @@
 """What each role needs of Kafka, and no more: checked when it starts, and printed for administrators by `tailrace access kafka`."""
 
 import shlex
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Literal, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AclOperation, AdminClient
 
 from tailrace import generations
@@ -141,20 +143,33 @@ def require(admin: AdminClient, kafka: Kafka, role: Role, sources: Iterable[str]
             lacking.setdefault(operation, []).append(name)
     found = [f"{operation} on {'topic' if len(its) == 1 else 'topics'} {', '.join(sorted(its))}" for operation, its in lacking.items()]
     group = names.group(kafka, role)
-    if role in OF_GROUPS and _locked(admin, group):
+    if role in OF_GROUPS and _locked(kafka, group, next(iter(needed))):
         found.append(f"Read on group {group}")
     if found:
         raise Refused(in_words(kafka, found))
     names.create_topics(admin, kafka, missing)
 
 
-def _locked(admin: AdminClient, group: str) -> bool:
-    """Whether the group is closed to this user. Asked beforehand, since Faust would wait for ever to be let in."""
-    try:
-        admin.describe_consumer_groups([group], request_timeout=ANSWER_S)[group].result()
-    except KafkaException as failure:
-        return bool(failure.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED)  # what else is wrong with a group passes
-    return False
+def _locked(kafka: Kafka, group: str, topic: str) -> bool:
+    """Whether the group is closed to this user. Asked beforehand, since Faust would wait for ever to be let in.
+
+    Asked by a consumer that never joins it, not by an AdminClient: one whose question about a group had no answer in time, as on a
+    broker that has just been set up, aborts the process when the connection breaks and comes back, however much later (librdkafka 2.16).
+    """
+    deadline = time.monotonic() + ANSWER_S
+    with closing(Consumer(names.client_config(kafka, group_id=group, enable_auto_commit=False))) as consumer:
+        while time.monotonic() < deadline:
+            refusal = consumer.poll(0)  # of who asks for the group's coordinator
+            if refusal is not None and refusal.error().code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                return True
+            try:
+                consumer.committed([TopicPartition(topic, 0)], timeout=1)
+            except KafkaException as failure:
+                if failure.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                    return True
+            else:
+                return False
+    return False  # what else is wrong with a group passes
 
 
 def explained(kafka: Kafka, error: KafkaError, otherwise: TailraceError, *lacking: str) -> TailraceError:

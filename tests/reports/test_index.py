@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
-from elasticsearch import AuthorizationException, BadRequestError, ConnectionTimeout
+from elasticsearch import ApiError, AuthorizationException, BadRequestError, ConnectionTimeout
 
-from reports import index
+from reports import index, queries
+from reports.queries import Period
 from tailrace.errors import Refused, TailraceError, Unreachable
 from tests.reports.stage import Stage
 
@@ -39,6 +40,17 @@ def test_an_answer_without_all_shards_is_no_answer() -> None:
 
     with pytest.raises(TailraceError, match="too low"):
         index.search(Client(), "ezcast-*", {})  # type: ignore[arg-type]
+
+
+def test_too_many_groups_for_one_answer_are_asked_for_in_pages() -> None:
+    class Client:
+        def search(self, aggs: dict[str, Any], **_: Any) -> dict[str, Any]:
+            if queries.GROUPS not in aggs:
+                raise ApiError("no", META, {"error": {"caused_by": {"type": "too_many_buckets_exception"}}})
+            return {"_shards": {"failed": 0}, "aggregations": {queries.GROUPS: {"buckets": [{"key": {"album": "A", "asset": "1"}}]}}}
+
+    ask = index.asker(Client(), "ezcast-*")  # type: ignore[arg-type]
+    assert list(ask(queries.play_time(Period(None, None, "UTC")), nested=True)) == [{"key": {"album": "A", "asset": "1"}}]
 
 
 @pytest.mark.servers

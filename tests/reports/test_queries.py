@@ -32,6 +32,24 @@ def test_an_open_period_asks_for_no_time(body_of: "queries.Body") -> None:
     assert "epoch_millis" not in json.dumps(body_of(ALWAYS))
 
 
+def test_nested_groups_are_asked_for_one_more_than_the_server_gives() -> None:
+    body = queries.nested(queries.play_time(ALWAYS))
+    albums = body["aggs"]["album"]
+    terms = [albums["terms"], albums["aggs"]["asset"]["terms"]]
+    assert terms == [{"field": field, "missing": "", "size": 65_537} for field in ("album", "asset")]
+    assert albums["aggs"]["asset"]["aggs"] == {"seconds": {"sum": {"field": "play_time"}}}
+
+
+def test_groups_of_no_field_or_of_too_many_values_are_not_filtered_by_them() -> None:
+    def filters(*assets: str) -> str:
+        return json.dumps(queries.titles(ALWAYS, assets)["query"])
+
+    assert '"asset": ["1", "2"]' in filters("2", "1")
+    assert '"asset"' not in filters("1", "")
+    assert '"asset"' not in filters(*map(str, range(queries.MOST + 1)))
+    assert '"asset"' not in json.dumps(queries.viewers(ALWAYS, None)["query"])
+
+
 def test_a_day_begins_at_midnight_of_its_zone_whatever_the_clocks_do() -> None:
     start, end = Period(date(2016, 10, 30), date(2016, 10, 31), "Europe/Brussels").bounds()
     assert (start, end) == (_ms(2016, 10, 29, 22), _ms(2016, 10, 30, 23))

@@ -122,7 +122,41 @@ def test_an_empty_index_is_said_and_no_error(ezcast: Stage) -> None:
 def test_more_groups_than_a_page_holds_are_all_counted(traced: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = answer(traced, "ezcast")
     monkeypatch.setattr("reports.queries.PAGE", 1)
+    monkeypatch.setattr("reports.queries.MOST", 1)
     assert answer(traced, "ezcast") == whole
+
+
+def test_the_title_of_the_last_play_counts_however_long_ago(ezcast: Stage) -> None:
+    def play(day: str, album: str, asset: str, *title: str) -> str:
+        return " | ".join([f"{day}-08:00:00", "s1", "10.0.0.1", "ada", "3", "video_play_time", album, asset, *title, "cam", "0", "30"])
+
+    lines = [
+        play("2016-10-20", "A", "1", "last"),
+        play("2016-10-14", "A", "1", "last but one"),
+        play("2016-10-14", "B", "1", "of a week ago"),
+        play("2016-03-01", "B", "1", "of spring"),
+        play("2016-03-01", "B", "2", "not seen since"),
+    ]
+    ezcast.process(ezcast.records(ezcast.write("2016-10-20.trace", "".join(f"{line}\n" for line in lines).encode())))
+    titles = {(row["album"], row["asset"]): row["title"] for row in answer(ezcast, "ezcast", "videos")["videos"]}
+    assert titles == {("A", "1"): "last", ("B", "1"): "of a week ago", ("B", "2"): "not seen since"}
+
+
+def test_people_are_counted_once_for_each_video_that_they_viewed(ezcast: Stage) -> None:
+    def view(id: str, netid: str | list[str], asset: str = "1", play_time: int = 70) -> None:
+        summed = {"album": "A", "asset": asset, "netid": netid, "play_time": play_time, "viewed": play_time >= 60}
+        ezcast.put(f"ezcast-views-2016.{4 + len(id)}", id, {**summed, "@timestamp": "2016-04-05T00:00:00.000Z", "day": "2016-04-05"})
+
+    ezcast.put("ezcast-2016.04", "1", {"@timestamp": "2016-04-05T00:00:00.000Z"})
+    view("a", "ada")
+    view("bb", "ada")
+    view("c", ["nologin", "grace"])
+    view("d", "alan", play_time=59)
+    view("e", "nologin", asset="2")
+    rows = answer(ezcast, "ezcast", "watched")["watched"]
+    assert [(row["asset"], row["views"], row["viewers"], row["play_time"]) for row in rows] == [("1", 3, 2, 269), ("2", 1, 0, 70)]
+    done = ezcast.run("report", "ezcast", "watched", "--format", "csv", "--top", "1")
+    assert done.stdout.splitlines()[1] == "A,1,,3,2,269"
 
 
 @pytest.mark.parametrize(
@@ -206,6 +240,14 @@ def test_dataones_generated_events_give_the_answers_of_its_own_queries(dataone: 
         (golden["q16_sessions"]["/aggregations/group_by_session/buckets#count"], 529 - _without_session(events))
     ]
     assert sum(row["sessions"] for row in everything["sessions"]) == everything["session_totals"][0]["sessions"]
+
+
+@pytest.mark.parametrize("words", ["report events", "audit", "sessions repair --dry-run"])
+def test_a_closed_index_is_named_since_no_search_sees_it(traced: Stage, words: str, caplog: pytest.LogCaptureFixture) -> None:
+    closed = f"{traced.prefix}ezcast-2016.10"
+    traced.client.indices.close(index=closed)
+    traced.run(*words.split(), "--source", "ezcast")
+    assert f"whose documents are not seen (`POST /NAME/_open` opens one): {closed}" in caplog.text
 
 
 def _without_session(events: list[Event]) -> int:

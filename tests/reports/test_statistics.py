@@ -17,8 +17,10 @@ class Canned:
 
     def __init__(self, *answers: list[Bucket]) -> None:
         self.answers = list(answers)
+        self.asked: list[queries.Body] = []
 
-    def __call__(self, body: queries.Body) -> Iterator[Bucket]:
+    def __call__(self, body: queries.Body, family: str | None = None, *, nested: bool = False) -> Iterator[Bucket]:
+        self.asked.append(body)
         yield from self.answers.pop(0)
 
 
@@ -44,14 +46,48 @@ def test_top_keeps_the_largest_and_says_how_many_it_left_out() -> None:
 
 
 def test_a_video_is_an_album_and_an_asset_whose_title_is_the_latest() -> None:
-    def played(seconds: float, latest: float, title: str | None, album: str = "A", asset: str = "1") -> Bucket:
-        return group(1, {"seconds": seconds, "latest": latest}, album=album, asset=asset, title=title)
+    def played(seconds: float, album: str, asset: str) -> Bucket:
+        return group(1, {"seconds": seconds}, album=album, asset=asset)
 
+    def titled(title: str, latest: float, album: str, asset: str) -> Bucket:
+        return group(1, {"latest": latest}, album=album, asset=asset, title=title)
+
+    last = datetime(2016, 10, 20, 12, tzinfo=UTC).timestamp() * 1000
     ask = Canned(
-        [played(10, 5, "old"), played(20, 9, "new"), played(5, 99, None), played(34, 1, "other", asset="2"), played(7, 1, None, "", "")]
+        [played(35, "A", "1"), played(34, "B", "1"), played(7, "", ""), played(3, "A", "2")],
+        [group(1, {"latest": last})],
+        [titled("old", 5, "A", "1"), titled("new", 9, "A", "1")],
+        [titled("renamed since", 4, "A", "1"), titled("other", 4, "B", "1")],
+        [titled("second", 1, "A", "2")],
     )
     (videos,) = statistics.videos(ask, ALWAYS, None)
-    assert videos.rows == [("A", "1", "new", 35), ("A", "2", "other", 34), ("", "", None, 7)]
+    assert videos.rows == [("A", "1", "new", 35), ("B", "1", "other", 34), ("", "", None, 7), ("A", "2", "second", 3)]
+    assert [_range(body) for body in ask.asked[2:]] == [
+        {"gte": _ms(2016, 10, 20)},
+        {"gte": _ms(2016, 10, 13), "lt": _ms(2016, 10, 20)},
+        {"lt": _ms(2016, 10, 13)},
+    ]
+
+
+def test_titles_are_looked_for_within_the_period_and_only_as_long_as_one_is_missing() -> None:
+    last = datetime(2016, 10, 20, 12, tzinfo=UTC).timestamp() * 1000
+    played = [group(1, {"seconds": 35}, album="A", asset="1")]
+    ask = Canned(played, [group(1, {"latest": last})], [group(1, {"latest": 5}, album="A", asset="1", title="new")])
+    (videos,) = statistics.videos(ask, Period(date(2016, 10, 1), date(2016, 10, 21), "UTC"), None)
+    assert videos.rows == [("A", "1", "new", 35)]
+    assert _range(ask.asked[2]) == {"gte": _ms(2016, 10, 20), "lt": _ms(2016, 10, 21)}
+    ask = Canned(played, [group(1, {"latest": last})], [])
+    statistics.videos(ask, Period(date(2016, 10, 20), None, "UTC"), None)
+    assert _range(ask.asked[2]) == {"gte": _ms(2016, 10, 20)}
+
+
+def _range(body: queries.Body) -> dict[str, int]:
+    (limits,) = (clause["range"]["@timestamp"] for clause in body["query"]["bool"]["filter"] if "range" in clause)
+    return {name: value for name, value in limits.items() if name != "format"}
+
+
+def _ms(*day: int) -> int:
+    return int(datetime(*day, tzinfo=UTC).timestamp() * 1000)  # type: ignore[arg-type,misc]
 
 
 def test_a_view_takes_a_minute_of_one_session_in_one_file() -> None:

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 from maxminddb import Reader
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
 
 from streams.geography import locate, open_asn, open_city, operator
 
@@ -63,6 +65,22 @@ def test_the_operator_of_a_network(asn_database: Path) -> None:
     assert operator(asn, "192.0.2.1") == {"ip": "192.0.2.1", "asn": 64_496, "as_org": "Example University"}
     assert operator(asn, "2001:db8::1") == {"ip": "2001:db8::1", "asn": 64_497}
     assert operator(asn, "198.51.100.1") == {}
+
+
+def test_a_database_of_somebody_s_own_may_say_little(tmp_path: Path) -> None:
+    writer = MMDBWriter(ip_version=4, database_type="Own-City")
+    location = {"latitude": 0.5, "longitude": 1.5}
+    for network, record in {
+        "192.0.2.0/24": {"location": location, "subdivisions": []},
+        "198.51.100.0/24": "nothing",
+        "203.0.113.0/24": {},
+    }.items():
+        writer.insert_network(IPSet([network]), record)
+    writer.to_db_file(str(tmp_path / "City.mmdb"))
+    own = open_city(tmp_path / "City.mmdb")
+    known = {"ip": "192.0.2.1", "latitude": 0.5, "longitude": 1.5, "location": {"lat": 0.5, "lon": 1.5}}
+    addresses = ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1"]
+    assert [locate(own, address) for address in addresses] == [known, None, None, None]
 
 
 def test_a_database_of_operators_is_no_database_of_cities(asn_database: Path) -> None:

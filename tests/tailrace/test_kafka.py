@@ -1,6 +1,7 @@
 """What Kafka's clients are told, and what they are not allowed to repeat."""
 
 import logging
+import re
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from confluent_kafka.admin import ConfigResource
 from tailrace.errors import ConfigError, Unreachable
 from tailrace.kafka import client_config, connect, ensure_topics, producer_config, topic
 from tailrace.settings import Kafka, Settings
+from tests.conftest import REPOSITORY
 from tests.helpers import eventually
 
 
@@ -68,3 +70,11 @@ def test_topics_with_original_bytes_have_the_retention_of_raw(settings: Settings
     kept = {resource.name: future.result(timeout=20)["retention.ms"].value for resource, future in found.items()}
     month = str(30 * 86_400_000)
     assert [kept[name] for name in names] == [month, "-1", "-1", month, "-1", "-1", "-1", "-1"]
+
+
+def test_only_commands_that_end_ask_an_admin_client_about_groups() -> None:
+    """Such a question without an answer in time aborts the process at the next connection (librdkafka 2.16, `kafka_access._locked`)."""
+    asks = re.compile(r"\.(describe_consumer_groups|list_consumer_group_offsets|delete_consumer_groups|alter_consumer_group_offsets)\(")
+    rooms = ("tailrace", "producers", "streams", "sinks", "reports")
+    modules = [module for room in rooms for module in (REPOSITORY / room).rglob("*.py")]
+    assert [str(module.relative_to(REPOSITORY)) for module in modules if asks.search(module.read_text())] == ["sinks/replay_cli.py"]
