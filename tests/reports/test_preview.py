@@ -48,7 +48,7 @@ def test_the_first_of_each_kind_and_reason_and_the_sums(folder: Path) -> None:
         "  price    1.5\n",
         "kind look, client bob\N{REPLACEMENT CHARACTER}[31m\n",
         '  problems  ["price:not_a_number"]\n',
-        "dead letter at byte 144, no_match: the pattern does not match the whole record\n  2026-11-22 too few\n",
+        "dead letter at byte 146, no_match: the pattern does not match the whole record\n  2026-11-22 too few\n",
         f"{folder}/a.log: 5 records, 4 events, 1 dead letter\n  kind buy: 3\n  kind look: 1\n  left out price:not_a_number: 1\n",
         "  dead letter no_match: 1\n",
     ):
