@@ -45,7 +45,7 @@ def test_the_first_of_each_kind_and_reason_and_the_sums(folder: Path) -> None:
     assert done.exit_code == 1
     for said in (
         "event at byte 0: 2026-11-22T08:00:00.000Z, kind buy, client ada\n",
-        "  price  1.5\n",
+        "  price    1.5\n",
         "kind look, client bob\N{REPLACEMENT CHARACTER}[31m\n",
         '  problems  ["price:not_a_number"]\n',
         "dead letter at byte 144, no_match: the pattern does not match the whole record\n  2026-11-22 too few\n",
@@ -53,7 +53,7 @@ def test_the_first_of_each_kind_and_reason_and_the_sums(folder: Path) -> None:
         "  dead letter no_match: 1\n",
     ):
         assert said in done.output
-    assert "price  2.5" not in done.output
+    assert "price    2.5" not in done.output
     assert "second line" in preview(folder, "shop", "--show", "2").output
     assert "a.log: 2 records, 2 events, 0 dead letters\n" in preview(folder, "shop", "--records", "2").output
 
