@@ -24,7 +24,7 @@ demo: $(INSTALLED) ## Show the whole way, from files to answers, on servers that
 	$(BIN)/python -m demo $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, on servers that they start
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 faults: $(INSTALLED) ## The tests that kill and freeze, TIMES=10 times in a row; the logs of a run that fails stay in build/faults
 	@mkdir -p build

@@ -29,6 +29,7 @@ from schemas.place import Place, is_file, split_key
 from schemas.source import Source
 from tailrace.kafka import dead_topics, topic
 from tailrace.letters import Letters, Position
+from tailrace.search import say_closed
 from tailrace.settings import Settings, seconds
 from tailrace.solr import Trouble
 from tailrace.sources import as_parsed, load_source
@@ -69,6 +70,7 @@ class _Audit:
         self.settings, self.client, self.say = settings, client, say
         self.source = as_parsed(load_source(settings, name))
         self.indices = index.pattern(settings, name)
+        say_closed(client, self.indices)
         self.raw, self.files = (TopicReader(settings.kafka, topic(settings.kafka, name, kind)) for kind in ("raw", "files"))
         self.dead = [
             (TopicReader(settings.kafka, name), Letters(stages, payloads=False))

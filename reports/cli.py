@@ -109,6 +109,7 @@ def answer(
         top = TOP
     with closing(search.connect(settings.elasticsearch, wait_s)) as client:
         pattern = index.pattern(settings, source)
+        search.say_closed(client, pattern)
         if not index.holds_events(client, pattern):
             click.echo(f"no events of {source} in the index ({pattern}) yet", err=True)
         ask = index.asker(client, pattern, index.summaries(settings, source))

@@ -16,6 +16,8 @@ PROPERTIES: Mapping = {"properties": {"user": LONG, "session": LONG, "method": K
 
 HOUR_MS = 3_600_000
 OWN, ADMIN = "dataone_ip", "admin_subject"
+HOURS_KEPT = 4
+"""Of each address and agent; 0.4 kB each."""
 
 
 class Access(msgspec.Struct):
@@ -29,10 +31,8 @@ class Access(msgspec.Struct):
     """Why it does not count: `dataone_ip`, `robot_ip` or `robot_ua`."""
     lists: str
     """Which lists decided."""
-    latest: tuple[int, bool] | None = None
-    """Hour and whether by an admin: what `fields` was asked for last, and will most often be asked for next."""
-    fields: dict[str, Any] = {}
-    """What it answered."""
+    fields: dict[tuple[int, bool], dict[str, Any]] = {}
+    """By hour and whether by an admin: what `Counter.fields` has answered, of which most is asked for again."""
 
 
 class Counter:
@@ -62,9 +62,12 @@ class Counter:
         if access.user is None or time is None:
             return _object(access, is_admin, self._own_session(id))
         wanted = (time // HOUR_MS, is_admin)
-        if wanted != access.latest:
-            access.latest, access.fields = wanted, _object(access, is_admin, self._session(f"{access.user}|{wanted[0]}"))
-        return access.fields
+        fields = access.fields.get(wanted)
+        if fields is None:
+            if len(access.fields) >= HOURS_KEPT:
+                access.fields.clear()
+            fields = access.fields[wanted] = _object(access, is_admin, self._session(f"{access.user}|{wanted[0]}"))
+        return fields
 
 
 def _object(access: Access, is_admin: bool, session: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sinks.dead_letters import DeadLetters
 from sinks.lanes import LANES, Lane, lane_number
 from sinks.lease import Lease
 from sinks.offsets import Offsets
+from sinks.topics import Topics
 from sinks.writer import Writer
 from tailrace import kafka
 from tailrace.dead_share import DeadShare
@@ -63,6 +64,7 @@ class Sink:
         self._changed = threading.Condition()
         self._cancelled = threading.Event()
         self._lease = Lease()
+        self._topics = Topics(settings.kafka, topics)
         self._offsets = Offsets()
         self.counts = Counts()
         self._last_commit = time.monotonic()
@@ -117,6 +119,7 @@ class Sink:
         try:
             while not stop.is_set():
                 self._lease.check()
+                self._topics.check()
                 if self._may_read():
                     self._take(self._consumer.consume(FETCH, LINGER_S))
                 self._submit_few()

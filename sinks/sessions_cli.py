@@ -49,6 +49,7 @@ def repair(
             source = sources[name]
             others = {other.index for other in sources.values() if other.index.startswith(f"{source.index}-")}
             pattern = ",".join([f"{prefix}{source.index}-*", *(f"-{prefix}{other}-*" for other in sorted(others))])
+            search.say_closed(client, pattern)
             found = Repair(client, pattern, prefix + source.index, source, (_ms(start), _ms(end))).run(Eta(), dry_run)
             click.echo(f"{name}: {in_words(found, dry_run)}")
             differing += found.differing

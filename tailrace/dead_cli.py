@@ -15,6 +15,7 @@ from tailrace.dead import Stage
 from tailrace.errors import TailraceError
 from tailrace.letters import Filter, Letter, read
 from tailrace.settings import Settings
+from tailrace.words import amount
 
 SHOWN = 20
 """Letters that `list` shows where --limit does not say."""
@@ -125,7 +126,7 @@ def show(settings: Settings, wanted: list[Letter], style: str) -> None:
 @dead.command("retry", short_help="Send letters through the stage that failed.")
 @filters
 def retry_letters(settings: Settings, wanted: list[Letter]) -> None:
-    """Send letters through the stage that failed, after what made them fail is mended.
+    """Send letters through the stage that failed, after what made them fail is mended, and the workers are restarted with it.
 
     The same events under the same ids result, so that retrying twice changes nothing. What fails again is a dead letter again.
     What the producer could not ship cannot be retried from here, and what the sink could not patch would undo what came after it:
@@ -169,7 +170,7 @@ def drop(settings: Settings, wanted: list[Letter], yes: bool) -> None:
     """
     waiting = [letter for letter in wanted if letter.state != "dropped"]
     if waiting and not yes:
-        click.confirm(f"Give up {len(waiting):,} dead letter{'' if len(waiting) == 1 else 's'}?", abort=True)
+        click.confirm(f"Give up {amount(len(waiting), 'dead letter')}?", abort=True)
     retry.judge(settings.kafka, waiting, "dropped")
     click.echo(f"{len(waiting):,} dropped")
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import suppress
 
 from elasticsearch import ApiError, AuthenticationException, AuthorizationException, Elasticsearch, SSLError, TransportError
 
@@ -66,8 +67,8 @@ def connect(elasticsearch: config.Elasticsearch, wait_s: float = 0.0, **extra: o
         except (TransportError, ApiError) as error:
             if time.monotonic() >= deadline:
                 raise Unreachable(
-                    f"Elasticsearch does not answer at {elasticsearch.url} ({type(error).__name__}); start it (`tailrace up` starts one "
-                    "here), set elasticsearch.url (http or https?), or give --wait more time"
+                    f"Elasticsearch does not answer at {elasticsearch.url} ({_cause(error)}); start it (`tailrace up` starts one here), "
+                    "set elasticsearch.url (http or https?), or give --wait more time"
                 ) from None
         except ValueError as error:
             raise TailraceError(f"elasticsearch.url = {elasticsearch.url!r}: {error}") from None
@@ -75,3 +76,16 @@ def connect(elasticsearch: config.Elasticsearch, wait_s: float = 0.0, **extra: o
             log.warning("waiting up to %.0f s for Elasticsearch at %s", wait_s, elasticsearch.url)
             said = True
         time.sleep(0.5)
+
+
+def _cause(error: TransportError | ApiError) -> str:
+    """`[Errno 111] Connection refused`, without the client's words about its objects."""
+    return f"HTTP {error.status_code}" if isinstance(error, ApiError) else str(error.message).rpartition("): ")[2]
+
+
+def say_closed(client: Elasticsearch, pattern: str) -> None:
+    """Warn of closed indices, which no search sees and none complains of; not where this user may not know the indices."""
+    with suppress(ApiError):
+        found = client.indices.resolve_index(name=pattern, expand_wildcards=["closed", "hidden"])["indices"]
+        if closed := [index["name"] for index in found if "closed" in index["attributes"]]:
+            log.warning("closed indices, whose documents are not seen (`POST /NAME/_open` opens one): %s", ", ".join(closed))

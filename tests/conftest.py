@@ -2,7 +2,7 @@
 
 `servers` are those of TAILRACE_KAFKA_BOOTSTRAP_SERVERS and TAILRACE_ELASTICSEARCH_URL where both are set, else a Kafka and an
 Elasticsearch of this run's own that end with it. They are started before the first test, so that no test's time limit pays for them,
-and only where a test of the run asks for them.
+and only where a test of the run asks for them. The processes of `pytest -n 2` share them.
 """
 
 import os
@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -44,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no defect
     hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
     hypothesis.settings.load_profile("tests")
-    config.stash[_named_by_caller] = {name: os.environ[name] for name in NAMED if os.environ.get(name)}
+    environ = getattr(config, "workerinput", os.environ)
+    config.stash[_named_by_caller] = {name: environ[name] for name in NAMED if environ.get(name)}
     for name in list(os.environ):
         if name.startswith(PREFIX) and (name not in OTHER_VARIABLES or name in {"TAILRACE_CONFIG", HASH_KEY}):
             del os.environ[name]
@@ -64,18 +66,39 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         or not any("servers" in getattr(item, "fixturenames", ()) for item in session.items)
     ):
         return
+    config.stash[_servers] = _obtain(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """One of several processes (pytest-xdist) is about to be started: it is named the servers that the first one was."""
+    config: pytest.Config = node.config
+    if _servers not in config.stash:
+        config.stash[_servers] = _obtain(config)
+    found = config.stash[_servers]
+    if isinstance(found, TailraceError):
+        pytest.exit(_no_servers(found), 1)
+    node.workerinput.update(zip(NAMED, (found.bootstrap_servers, found.url), strict=True))
+
+
+def _obtain(config: pytest.Config) -> Servers | TailraceError:
     folder = Path(tempfile.mkdtemp(prefix="tailrace-tests-"))
     folder.chmod(0o755)  # the account that servers run under has to pass
     config.add_cleanup(lambda: shutil.rmtree(folder))
     given = config.stash[_named_by_caller]
-    terminal = config.pluginmanager.getplugin("terminalreporter")
+    terminal = config.pluginmanager.getplugin("terminalreporter")  # None in one of several processes
     try:
-        config.stash[_servers] = found = obtain(load(environ=given), folder, seldom(terminal.write_line), given)
+        found = obtain(load(environ=given), folder, seldom(terminal.write_line if terminal else str.strip), given)
         config.add_cleanup(found.stop)
         kafka.connect(Kafka(bootstrap_servers=found.bootstrap_servers))
         search.connect(Elasticsearch(url=found.url)).close()
     except TailraceError as error:
-        config.stash[_servers] = error
+        return error
+    return found
+
+
+def _no_servers(error: TailraceError) -> str:
+    return f"no servers: {error.format_message()}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -91,7 +114,7 @@ def servers(pytestconfig: pytest.Config) -> Servers:
     """A real Kafka and a real Elasticsearch; the whole run shares them, so use the names of `settings`."""
     found = pytestconfig.stash[_servers]
     if isinstance(found, TailraceError):
-        pytest.fail(f"no servers: {found.format_message()}", pytrace=False)
+        pytest.fail(_no_servers(found), pytrace=False)
     return found
 
 

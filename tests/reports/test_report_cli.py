@@ -242,6 +242,14 @@ def test_dataones_generated_events_give_the_answers_of_its_own_queries(dataone: 
     assert sum(row["sessions"] for row in everything["sessions"]) == everything["session_totals"][0]["sessions"]
 
 
+@pytest.mark.parametrize("words", ["report events", "audit", "sessions repair --dry-run"])
+def test_a_closed_index_is_named_since_no_search_sees_it(traced: Stage, words: str, caplog: pytest.LogCaptureFixture) -> None:
+    closed = f"{traced.prefix}ezcast-2016.10"
+    traced.client.indices.close(index=closed)
+    traced.run(*words.split(), "--source", "ezcast")
+    assert f"whose documents are not seen (`POST /NAME/_open` opens one): {closed}" in caplog.text
+
+
 def _without_session(events: list[Event]) -> int:
     """People's reads with session -1: the query counts them as hits and leaves them out of its groups."""
     skipped = {"ignore_ip", "machine_ua", "robot_ua", "dataone_ip", "robot_ip", "d1_admin_subject"}
