@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from typing import Any
 
+from schemas.compiled import compiled
+
 Schema = dict[str, Any]
 
 _CACHED = 16_384
@@ -32,21 +34,29 @@ def _varint(number: int) -> bytes:
 
 _LAST = [_varint(number) for number in range(_PIECE)]
 _MORE = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(_PIECE)]
+_FIRST = _MORE[::2]
+"""Of integers that are not negative, by their last thirteen bits: Avro writes them doubled."""
 
 
 def _long(number: int) -> bytes:
-    number = number << 1 ^ number >> 63
+    rest = number >> 13
+    if rest > 0:
+        return _FIRST[number & 0x1FFF] + _further(rest)
+    return _LAST[number << 1] if rest == 0 else _negative(~(number << 1))
+
+
+def _negative(number: int) -> bytes:
+    return _LAST[number] if number < _PIECE else _MORE[number & _PIECE - 1] + _further(number >> 14)
+
+
+@lru_cache(_CACHED)
+def _further(number: int) -> bytes:
+    """The pieces after the first. Those of a time are the same for eight seconds."""
     if number < _PIECE:
         return _LAST[number]
-    if 1 << 28 <= number < 1 << 42:  # milliseconds from 1974 to 2039
-        return _MORE[number & _PIECE - 1] + _MORE[number >> 14 & _PIECE - 1] + _LAST[number >> 28]
-    out = b""
-    while number >= _PIECE:
-        out += _MORE[number & _PIECE - 1]
-        number >>= 14
-    if (len(out) == 8 and number > 0xFF) or len(out) > 8:
+    if number > 0x3_FFFF_FFFF_FFFF:
         raise OverflowError("an integer of more than 64 bits")
-    return out + _LAST[number]
+    return _MORE[number & _PIECE - 1] + _further(number >> 14)
 
 
 class _Lengths(dict[int, bytes]):
@@ -98,9 +108,11 @@ def compile_writer(schema: Schema, header: bytes, repeated: Collection[str] = ()
         pieces += [repr(constant)] if constant else []
         pieces.append(rf'b"\x00" if {name} is None else b"\x02" + {piece}' if nullable else piece)
         constant = b""
-    lines.append(f"return b''.join(({', '.join([*pieces, repr(constant)])}))")
+    pieces += [repr(constant)] if constant else []
+    lines.append(f"return b''.join(({', '.join(pieces)},))")
     arguments = ", ".join(field["name"] for field in schema["fields"] if field["name"] not in unset)
-    return _compile(f"def write({arguments}):{_INDENT}{_INDENT.join(lines)}", known)
+    write: Callable[..., bytes] = compiled(f"def write({arguments}):{_INDENT}{_INDENT.join(lines)}", "an Avro schema", known)
+    return write
 
 
 def _remembering(write: Callable[[Any], bytes], nullable: bool) -> Callable[[Any], bytes]:
@@ -130,7 +142,8 @@ def compile_reader(schema: Schema, start: int, wanted: Collection[str] | None = 
             found.append(name)
     lines.append("if at != len(data): raise ValueError(f'{len(data)} bytes where the record has {at}')")
     lines.append(f"return {', '.join(found)}")
-    return _compile(f"def read(data):{_INDENT}{_INDENT.join(lines)}", {"last_long": last_long})
+    read: Callable[[bytes], Any] = compiled(f"def read(data):{_INDENT}{_INDENT.join(lines)}", "an Avro schema", {"last_long": last_long})
+    return read
 
 
 def _read(field: Schema, is_wanted: bool, is_last: bool) -> Iterator[str]:
@@ -201,11 +214,3 @@ def field_type(field: Schema) -> tuple[str, bool]:
         kind = kind["type"]
     assert kind == "boolean" or kind in _WRITERS, f"{field['name']}: {kind} is a type that this module does not know"
     return kind, nullable
-
-
-def _compile(source: str, names: dict[str, Any]) -> Callable[..., Any]:
-    """The one function of `source`, which is made of our own schemas' names only."""
-    found: dict[str, Any] = {}
-    exec(compile(source, "<compiled from an Avro schema>", "exec"), names, found)
-    (function,) = found.values()
-    return function  # type: ignore[no-any-return]

@@ -22,6 +22,18 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     document: Document
 
 
+class Usual(msgspec.Struct, frozen=True, gc=False):
+    """An event whose document is written already but for its end, which says what is known about the client's address."""
+
+    id: str
+    time: int
+    client: str
+    kind: str
+    address: str
+    opening: bytes
+    """The document as JSON, from its brace to the comma behind its last field."""
+
+
 class Dead(NamedTuple):
     reason: str
     """A fixed word of the source's vocabulary, such as `too_few_columns`."""

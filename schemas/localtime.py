@@ -71,6 +71,9 @@ class LocalClock:
 
     def __init__(self, zone: str) -> None:
         self.zone = zone
+        self._minute = ""
+        """The last stamp's, and what it is."""
+        self._resolved = 0, "", False
         self._first = 0
         self._offset = -1
         self._utc: int | None = None
@@ -82,7 +85,9 @@ class LocalClock:
 
         Raises ValueError for a stamp that is no time; UnknownPast where the answer depends on lines not seen yet.
         """
-        utc, minute, ambiguous = _minute(self.zone, stamp[:17])
+        if stamp[:17] != self._minute:
+            self._resolved, self._minute = _minute(self.zone, stamp[:17]), stamp[:17]
+        utc, minute, ambiguous = self._resolved
         second = stamp[17:]
         try:
             utc += _SIXTY[second]

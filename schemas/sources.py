@@ -72,7 +72,7 @@ def build(name: str, settings: SourceSettings) -> Source:
 def with_actions(source: Source, text: str) -> Source:
     """An EZCast source that knows the actions of an operator's file too. Raises ValueError for a file that cannot be used."""
     extended: Source = import_module(_MODULES["ezcast"]).source(source.name, source.settings, text)
-    return replace(source, parse=encoding.decoding(extended.parse), properties=extended.properties)
+    return replace(source, parse=encoding.decoding(extended.parse), usual=extended.usual, properties=extended.properties)
 
 
 def _check_zone(zone: str) -> None:

@@ -1,8 +1,11 @@
 """What lists, databases and the key add to an event, and what privacy takes away: the last step before `<source>.events`."""
 
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+import orjson
 
 from schemas.address import LONGEST as LONGEST_ADDRESS
 from schemas.counter import Access, Counter
@@ -56,6 +59,7 @@ class Enricher:
         self._about = lru_cache(CACHED)(self._judge)
         self._about_address = lru_cache(CACHED)(self._judge_address)
         self._about_agent = lru_cache(CACHED)(self._judge_agent)
+        self._ending = lru_cache(CACHED)(self._write_ending)
         self._look_again = time.monotonic() + LOOK_EVERY_S
 
     def enrich(self, event: Event) -> Event:
@@ -85,12 +89,30 @@ class Enricher:
             document["counter"] = self._counter.fields(access, is_admin, event.time, event.id)
         return event if self._pseudonyms is None else self._pseudonyms.hide(event)
 
+    def endings(self) -> Callable[[str], bytes] | None:
+        """What ends a usual event's document, by its address: the same that `enrich` would add.
+
+        None where that depends on more of the event, so that each must go through `enrich`.
+        """
+        needs_more = self._pseudonyms is not None or self._counter_kinds or self._subject_field is not None
+        return None if needs_more else self._current_ending
+
+    def _current_ending(self, address: str) -> bytes:
+        if time.monotonic() >= self._look_again:
+            self.refresh()
+        return self._ending(address)
+
+    def _write_ending(self, address: str) -> bytes:
+        """`address` is one; its event's kind has no agent."""
+        about = self._about(address, self._no_agent)
+        return orjson.dumps({"tags": about.tags, **about.fields})[1:]
+
     def refresh(self) -> None:
-        """Read again what has changed. `enrich` does so once in LOOK_EVERY_S seconds."""
+        """Read again what has changed. `enrich` and the endings do so once in LOOK_EVERY_S seconds."""
         self._look_again = time.monotonic() + LOOK_EVERY_S
         if self._lists.refresh():
             self._admins = self._lists.admins
-            for cached in (self._about, self._about_address, self._about_agent):
+            for cached in (self._about, self._about_address, self._about_agent, self._ending):
                 cached.cache_clear()
 
     def _judge(self, address_text: str | None, agent_text: str | None) -> _AboutClient:

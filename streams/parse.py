@@ -14,10 +14,10 @@ from confluent_kafka import TopicPartition
 from faust.types import EventT
 
 from schemas.envelope import event_bytes
-from schemas.event import Dead, Event
+from schemas.event import Dead, Event, Usual
 from schemas.localtime import LocalClock, UnknownPast
 from schemas.place import Place, cut_key, origin, place_of, split_key
-from schemas.source import Source
+from schemas.source import ReadUsual, Source
 from streams.actions import following
 from streams.app import batches, make_app
 from streams.enrich import Enricher
@@ -52,16 +52,28 @@ class _File(NamedTuple):
     place: Place
     origin: int
     clock: LocalClock | None
+    read_usual: ReadUsual | None
 
 
 class Parser:
-    """Turns the raw records of one source into outputs."""
+    """Turns the raw records of one source into outputs.
 
-    def __init__(self, source: Source, events_topic: str, dead_topic: str, enrich: Callable[[Event], Event]) -> None:
+    `enrich` and `endings`: those of `streams.enrich.Enricher`. Without endings all records take the way of `source.parse`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        events_topic: str,
+        dead_topic: str,
+        enrich: Callable[[Event], Event],
+        ending: Callable[[str], bytes] | None = None,
+    ) -> None:
         self._source = source
         self._events_topic = events_topic
         self._dead_topic = dead_topic
         self._enrich = enrich
+        self._ending = ending
         self._earliest_ms = source.earliest_ms
         self._version_field = source.version_field
         self.clocks = Clocks(source.local_timezone) if source.local_timezone else None
@@ -73,8 +85,7 @@ class Parser:
         """
         parse = self._source.parse
         files: dict[bytes, _File] = {}
-        for index in range(start, len(records)):
-            record = records[index]
+        for index, record in enumerate(records[start:], start):
             value = record.value or b""
             try:
                 prefix, offset = cut_key(record.key or b"")
@@ -86,6 +97,10 @@ class Parser:
                 outputs.append(self._dead(record, record.key or b"", dead))
                 continue
             try:
+                usual = None if file.read_usual is None else file.read_usual(value, offset)
+                if usual is not None:
+                    outputs.append(self._event(record, usual, file, offset))
+                    continue
                 parsed = parse(value, file.place, offset, file.clock)
             except UnknownPast:
                 return index
@@ -101,28 +116,28 @@ class Parser:
     def _file(self, partition: int, prefix: bytes) -> _File:
         place = place_of(prefix)
         clock = None if self.clocks is None else self.clocks.of((partition, place.file))
-        return _File(place, origin(place.file), clock)
+        usual = self._source.usual if self._ending is not None else None
+        return _File(place, origin(place.file), clock, None if usual is None or clock is None else usual(place, clock))
 
-    def _event(self, record: Record, event: Event, file: _File, offset: int) -> Output:
+    def _event(self, record: Record, event: Event | Usual, file: _File, offset: int) -> Output:
         """An event for its topic. Whatever goes wrong with it makes a dead letter of its record: neighbours are unaffected."""
         try:
             time = event.time
             if time is not None and not self._earliest_ms <= time <= record.timestamp + DAY_MS:
                 self._check_time(time, record.timestamp)
-            event = self._enrich(event)
-            identity, client, document = event.id, event.client, event.document
+            version = None
+            if isinstance(event, Usual):
+                assert self._ending is not None  # `_file` sees to it
+                document = event.opening + self._ending(event.address)
+            else:
+                event = self._enrich(event)
+                document = orjson.dumps(event.document)
+                version = event.document.get(self._version_field) if self._version_field else None
+            identity, client = event.id, event.client
             key = (identity if client is None else client).encode()
             if len(key) > SHORT or len(identity) > SHORT:
                 _check_length(identity, client)
-            value = event_bytes(
-                identity,
-                time,
-                client,
-                event.kind,
-                orjson.dumps(document),
-                document.get(self._version_field) if self._version_field else None,
-                file.origin,
-            )
+            value = event_bytes(identity, time, client, event.kind, document, version, file.origin)
             if len(value) > kafka.LONGEST_VALUE:
                 raise Refusal("too_large", f"the event takes {len(value):,} bytes, more than a record can hold")
         except Refusal as refusal:
@@ -207,7 +222,8 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
     for source in sources:
         raw, events = (kafka.topic(settings.kafka, source.name, kind) for kind in ("raw", "events"))
         dead = kafka.dead_topic(settings.kafka, source.name, "parse")
-        parser = Parser(following(source), events, dead, Enricher(source, key).enrich)
+        enricher = Enricher(source, key)
+        parser = Parser(following(source), events, dead, enricher.enrich, enricher.endings())
         wind = winder(settings.kafka, source, source.local_timezone) if source.local_timezone else None
         share = dead_share.DeadShare("parse", source.name, settings.max_dead_share)
         worker.agent(batches(app, raw), f"parse-{source.name}", ParseAgent(worker, parser, wind, share))

@@ -5,6 +5,7 @@ import re
 from schemas.common import BOOLEAN, COMMON_PROPERTIES, IP, KEYWORD, LONG, TEXT, Mapping
 from schemas.ezcast.catalogue import Catalogue, TraceType, built_in, extended
 from schemas.ezcast.parse import MAX_ELEMENTS, RECORD_START, client_of, parser
+from schemas.ezcast.usual import reader
 from schemas.source import Source, SourceSettings, Views
 
 # The users' queries name `browser_name.keyword`; the plain name is a keyword too, so that either sorts and counts.
@@ -48,6 +49,7 @@ def source(name: str, settings: SourceSettings, actions: str | None = None) -> S
         settings=settings,
         index=settings.index or name,
         parse=parser(catalogue, settings.timezone),
+        usual=reader(catalogue),
         properties=properties(catalogue),
         record_start=RECORD_START,
         ordered_by_file=True,

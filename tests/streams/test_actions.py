@@ -29,6 +29,12 @@ def parse(source: Source, line: bytes) -> Event:
     return event
 
 
+def is_usual(source: Source, line: bytes) -> bool:
+    assert source.usual is not None
+    read = source.usual(Place("f", "h", "p"), LocalClock("UTC"))
+    return read is not None and read(line, 0) is not None
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "actions.toml"
@@ -44,7 +50,9 @@ def test_a_file_adds_actions_while_the_worker_runs(file: Path, monkeypatch: pyte
     file.write_text("[actions]\n")
     source = following(ezcast(file))
     assert parse(source, LINE).document["tags"] == ["_unknown_action"]
+    assert not is_usual(source, LINE)
     file.write_text(ROOMS)
+    assert is_usual(source, LINE)
     assert (parse(source, LINE).document["room"], parse(source, LINE).document["tags"]) == ("H1302", [])
     file.write_text(ROOMS + "nonsense")
     with caplog.at_level(logging.WARNING):

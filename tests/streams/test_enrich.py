@@ -305,3 +305,24 @@ def _expected(folder: Path, lines: str) -> dict[str, dict[str, Any]]:
         events: dict[str, dict[str, Any]] = json.loads((folder / "events.expected.json").read_text())["events"]
         return events
     return {row["id"]: row for row in map(json.loads, (folder / "generated.expected.jsonl").read_text().splitlines())}
+
+
+def test_an_ending_holds_what_enrichment_adds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enrich, "LOOK_EVERY_S", 0.0)
+    robots = tmp_path / "robots.txt"
+    robots.write_text("192.0.2.0/24\n")
+    enricher = Enricher(sources.build("ezcast", SourceSettings(format="ezcast", robot_networks=str(robots))))
+    ending = enricher.endings()
+    assert ending is not None
+    for tags in (["robot_ip", "ignore_ip"], []):
+        for _ in range(2):  # the second answer comes from the cache
+            added = enricher.enrich(Event("a", 0, None, "view_help", {"tags": [], "ip": "192.0.2.7"})).document
+            assert json.loads(b"{" + ending("192.0.2.7")) | {"ip": "192.0.2.7"} == added
+            assert added["tags"] == tags
+        robots.write_text("198.51.100.0/24\n")
+
+
+def test_there_are_no_endings_where_each_event_must_be_looked_at(lists: dict[str, str]) -> None:
+    assert Enricher(dataone(**lists)).endings() is None
+    hidden = sources.build("ezcast", SourceSettings(format="ezcast", pseudonymize=True))
+    assert Enricher(hidden, b"key").endings() is None

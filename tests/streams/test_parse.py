@@ -6,10 +6,13 @@ from typing import Any
 
 import orjson
 
+from demo import ezcast
 from schemas.envelope import EventEnvelope, decode
 from schemas.event import Dead, Event
 from schemas.place import Place, key
-from schemas.source import Source
+from schemas.source import Source, SourceSettings
+from schemas.sources import build
+from streams.enrich import Enricher
 from streams.outbox import Output
 from streams.parse import Parser
 from tailrace.kafka import LONGEST_KEY, LONGEST_VALUE
@@ -33,6 +36,33 @@ def click(identity: str, offset: int = 0, **more: Any) -> Record:
 
 def reasons(outputs: list[Output]) -> list[str]:
     return [dict(output.headers)["reason"].decode() if output.headers else "" for output in outputs]
+
+
+def test_usual_records_become_the_same_outputs_on_the_short_way() -> None:
+    source = build("ezcast", SourceSettings(format="ezcast"))
+    lines = [line.data.removesuffix(b"\n") for line in ezcast.day(seed=1)]
+    records = [Record(key(PLACE, number), line, offset=number, timestamp=2_000_000_000_000) for number, line in enumerate(lines)]
+    enricher, short, long = Enricher(source), list[Output](), list[Output]()
+    taken: list[str] = []
+
+    def ending(address: str) -> bytes:
+        taken.append(address)
+        found = enricher.endings()
+        assert found is not None
+        return found(address)
+
+    for outputs, endings in ((short, ending), (long, None)):
+        Parser(source, "events", "dead", enricher.enrich, endings).run(records, 0, outputs)  # type: ignore[arg-type]
+    assert len(taken) > len(records) * 0.8
+    assert [readable(output) for output in short] == [readable(output) for output in long]
+
+
+def readable(output: Output) -> Any:
+    if output.headers is not None:
+        return output
+    event = decode(output.value or b"")
+    assert isinstance(event, EventEnvelope)
+    return output.key, event._replace(document=orjson.dumps(orjson.loads(event.document), option=orjson.OPT_SORT_KEYS))
 
 
 def test_an_event_is_keyed_by_its_client() -> None:
