@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.common import COMMON_PROPERTIES
-from schemas.dataone import DROPPED, MOST_PROBLEMS, PROPERTIES, moment, source
+from schemas.dataone.fields import DROPPED, PROPERTIES
+from schemas.dataone.instant import moment
+from schemas.dataone.parse import MOST_PROBLEMS
+from schemas.dataone.source import source
 from schemas.event import Dead, Event
 from schemas.place import Place
 from schemas.source import SourceSettings
