@@ -15,6 +15,7 @@ from schemas.dataone.source import source
 from schemas.event import Event
 from schemas.place import Place
 from schemas.source import ReadUsual, SourceSettings
+from tests.schemas.test_dataone import JSON
 
 PLACE = Place("f1", "cn.example.org", "/logs/d1logagg.log", {"env": "test"})
 SOURCE = source("dataone", SourceSettings(index="eventlog", fields={"env": "production", "site": "a"}))
@@ -52,11 +53,6 @@ def check(line: bytes, place: Place = PLACE) -> bool:
     return True
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
 FITTING: dict[str, st.SearchStrategy[Any]] = dict.fromkeys(KNOWN, st.text()) | {
     "id": st.text(min_size=1) | st.just("x" * 600),
     "dateLogged": st.sampled_from(["2018-05-18T23:55:19.29Z", "2018-05-18T23:55:19.2939Z", "2018-05-19T01:55:19+02:00", "now"]),
