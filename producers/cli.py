@@ -23,6 +23,7 @@ from tailrace.errors import TailraceError
 from tailrace.monitor import Answers, answered
 from tailrace.settings import Settings, load
 from tailrace.sources import load_sources
+from tailrace.words import amount
 
 
 @click.command()
@@ -108,7 +109,7 @@ def _with_topics(settings: Settings, sources: list[Source]) -> list[Source]:
 def _recover(settings: Settings, names: Sequence[str], known: Sequence[Entry], wait_s: float) -> list[Entry]:
     if known:
         raise TailraceError(
-            f"{folder(settings)} holds a checkpoint of {len(known)} files: --recover is for one that was lost; start without it, "
+            f"{folder(settings)} holds a checkpoint of {amount(len(known), 'file')}: --recover is for one that was lost; start without it, "
             "or move the folder away first"
         )
     kafka.connect(settings.kafka, wait_s)
@@ -120,4 +121,4 @@ def _show_plan(states: Sequence[FileState]) -> None:
     rows = [(one.source, one.path, f"{one.acknowledged:,}", f"{one.lag:,}", one.state, one.note) for one in states if one.state != "gone"]
     table(heading, rows, right={2, 3})
     more = [one for one in states if one.lag and one.state in ("not_started", "growing")]
-    click.echo(f"{len(more)} of {len(rows)} files have something to ship: {size(sum(one.lag for one in more))}")
+    click.echo(f"{len(more)} of {amount(len(rows), 'file')} with something to ship: {size(sum(one.lag for one in more))}")

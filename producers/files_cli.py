@@ -18,6 +18,7 @@ from tailrace import kafka, options
 from tailrace.errors import TailraceError
 from tailrace.settings import Settings, seconds
 from tailrace.sources import load_sources
+from tailrace.words import amount
 
 
 @click.command()
@@ -118,7 +119,8 @@ def _show_here(states: Sequence[FileState], style: str) -> None:
         table(heading, rows, right={2, 3, 4})
         safe = [one for one in states if one.safe_to_delete]
         lag = sum(one.lag for one in states)
-        click.echo(f"{len(states)} files, {size(lag)} not acknowledged; {len(safe)} may be deleted, {size(sum(one.size for one in safe))}")
+        safe_size = size(sum(one.size for one in safe))
+        click.echo(f"{amount(len(states), 'file')}, {size(lag)} not acknowledged; {len(safe)} may be deleted, {safe_size}")
 
 
 def _show_everywhere(found: Sequence[everywhere.Everywhere], style: str) -> None:
@@ -135,7 +137,7 @@ def _show_everywhere(found: Sequence[everywhere.Everywhere], style: str) -> None
     for one in found:
         until = f"everything written before {one.watermark} is shipped" if one.watermark else "not known before when everything is shipped"
         held = "; ".join(f"{held.host}: {held.why}" for held in one.held_by)
-        click.echo(f"{one.source}: {len(one.hosts)} hosts, {until}" + (f"; held back by {held}" if held else ""))
+        click.echo(f"{one.source}: {amount(len(one.hosts), 'host')}, {until}" + (f"; held back by {held}" if held else ""))
 
 
 def _figures(*counts: int) -> Iterable[str]:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TextIO
 
+from tailrace.words import amount
+
 _LIVE_S = 0.2
 _PLAIN_S = 5.0
 
@@ -67,7 +69,7 @@ class Progress:
         elapsed_s = max(now_s - self._began_s, 1e-3)
         rate, eta = _pace(counts.acknowledged - self._first, counts.total - counts.acknowledged, elapsed_s)
         return (
-            f"{_share(counts.acknowledged, counts.total)} in {counts.files:,} files, {counts.records:,} records, "
+            f"{_share(counts.acknowledged, counts.total)} in {amount(counts.files, 'file')}, {amount(counts.records, 'record')}, "
             f"{rate}, {clock(elapsed_s)}{eta}"
         )
 

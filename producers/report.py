@@ -9,6 +9,7 @@ from producers.progress import Counts, FileCounts, size
 from producers.registry import Registry
 from producers.tailed import TailedFile
 from schemas.source import Source
+from tailrace.words import amount
 
 log = logging.getLogger("tailrace.ship")
 
@@ -20,7 +21,7 @@ def say_what_was_found(source: Source, found: Collection[TailedFile], *, once: b
     paths = ", ".join(source.settings.paths) or "no paths are configured"
     if found:
         left = sum(max(0, file.size - file.acknowledged) for file in found)
-        log.info("%s: %d files, %s to ship", source.name, len(found), size(left))
+        log.info("%s: %s, %s to ship", source.name, amount(len(found), "file"), size(left))
     elif once:
         log.warning("%s: nothing to ship: no file with a line in it matches %s", source.name, paths)
     else:
@@ -49,9 +50,12 @@ class Status:
             return
         now_s, counts = time.monotonic(), counted(files, records)
         log.info(
-            "%d files, %.0f records/s, %s acknowledged, %s behind",
-            counts.files, (records - before) / (now_s - since_s), size(counts.acknowledged), size(counts.total - counts.acknowledged),
-        )  # fmt: skip
+            "%s, %.0f records/s, %s acknowledged, %s behind",
+            amount(counts.files, "file"),
+            (records - before) / (now_s - since_s),
+            size(counts.acknowledged),
+            size(counts.total - counts.acknowledged),
+        )
         self._said = now_s, records
 
 

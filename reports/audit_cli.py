@@ -19,12 +19,14 @@ from schemas.place import is_file
 from tailrace import generations, kafka, search
 from tailrace.options import Duration, chosen, form, pass_settings, sources, wait
 from tailrace.settings import Settings
+from tailrace.words import amount
 
 MANY_FILES = 40
 """With more files than this, tables show only those that are not clean; JSON has all."""
 
-COLUMNS = ("bytes", "records", "shipped", "repeated", "events", "indexed", "dead", "missing", "double", "torn_bytes")
+COLUMNS = ("bytes", "records", "shipped", "events", "indexed", "dead", "missing", "double")
 RETENTION = ("beyond_retention_bytes", "beyond_retention_documents", "beyond_retention_dead_letters")
+SELDOM = ("repeated", "torn_bytes", *RETENTION)
 """Shown where there is any."""
 
 
@@ -80,10 +82,10 @@ def _files(found: SourceAudit) -> Table:
     few = len(found.files) <= MANY_FILES
     shown = found.files if few else [file for file in found.files if not file.clean]
     folder = _folder(shown)
-    figures = (*COLUMNS, *(name for name in RETENTION if found.totals[name]))
+    figures = (*COLUMNS, *(name for name in SELDOM if found.totals[name]))
     rows = [_row(file, folder, figures) for file in shown]
     rows.append(("all files", *(found.totals[name] for name in figures), " "))
-    title = f"{found.source}: {len(found.files):,} files" + ("" if few else f", of which {len(shown):,} are not clean")
+    title = f"{found.source}: {amount(len(found.files), 'file')}" + ("" if few else f", of which {len(shown):,} are not clean")
     title += f", below {folder}" if folder else ""
     return Table("files", title, (Column("path", "text"), *map(Column, figures), Column("clean", "text")), rows)
 
@@ -125,8 +127,8 @@ def _verdict(found: SourceAudit) -> str:
     sums = found.totals
     if found.clean:
         lag = f"; {sums['not_shipped_bytes']:,} bytes not shipped yet" if sums["not_shipped_bytes"] else ""
-        events = f"{sums['events']:,} events, {sums['indexed']:,} in the index once"
-        return f"clean: {sums['files']:,} files, {events}, {sums['dead']:,} dead letters{lag}{_beyond_retention(found)}"
+        events = f"{amount(sums['events'], 'event')}, {sums['indexed']:,} in the index once"
+        return f"clean: {amount(sums['files'], 'file')}, {events}, {amount(sums['dead'], 'dead letter')}{lag}{_beyond_retention(found)}"
     faults = {
         "events missing": sums["missing"],
         "events double": sums["double"],

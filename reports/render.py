@@ -15,6 +15,10 @@ from rich.text import Text
 
 from reports.table import Column, Table
 
+TEXT_WIDTH = 16
+"""What a text is given at least, if it is so long, before it goes on below."""
+WIDEST = 10_000
+
 
 def as_json(tables: Iterable[Table]) -> str:
     """One object: each table's rows as objects under the table's name."""
@@ -44,15 +48,39 @@ def as_text(tables: Iterable[Table]) -> str:
 
 
 def draw(tables: Iterable[Table], file: IO[str]) -> None:
-    """Tables for a person at a terminal, as wide as it is."""
+    """Tables for a person at a terminal, as wide as it is: long texts go on below, figures stay whole.
+
+    What needs more width than there is even so, stands as in a pipe, and the terminal breaks its lines.
+    """
     console = Console(file=file, highlight=False)
     for table in tables:
-        drawn = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, caption=_more(table), caption_justify="left")
-        for column in table.columns:
-            drawn.add_column(_heading(column), justify="left" if column.unit == "text" else "right", overflow="fold")
-        for row in table.rows:
-            drawn.add_row(*(Text(cell) for cell in _cells(table, row)))
-        console.print(drawn if table.rows else Text(f"{table.title}: none\n"))
+        drawn = _drawn(table) if table.rows else Text(f"{table.title}: none\n")
+        fits = console.measure(drawn, options=console.options.update(max_width=WIDEST)).minimum <= console.width
+        if fits:
+            console.print(drawn)
+        else:
+            console.print(Text("\n".join(_plain(table)) + "\n"), soft_wrap=True)
+
+
+def _drawn(table: Table) -> RichTable:
+    grid = [_cells(table, row) for row in table.rows]
+    drawn = RichTable(
+        title=table.title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption=_more(table),
+        caption_justify="left",
+    )
+    for column, cells in zip(table.columns, zip(*grid, strict=True), strict=True):
+        longest = max(map(cell_len, cells))
+        if column.unit == "text":
+            drawn.add_column(_heading(column), overflow="fold", min_width=min(TEXT_WIDTH, longest))
+        else:
+            drawn.add_column(_heading(column), justify="right", no_wrap=True)
+    for row in grid:
+        drawn.add_row(*map(Text, row))
+    return drawn
 
 
 def _plain(table: Table) -> Iterable[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import orjson
+from msgspec.structs import astuple
 
 from schemas.source import Source, Views
 from schemas.timeformat import iso
@@ -37,13 +38,6 @@ class Note(msgspec.Struct, frozen=True, gc=False):
     @property
     def gives_fields(self) -> bool:
         return self.text.startswith(b"{")
-
-
-@lru_cache(maxsize=65_536)
-def lines(text: bytes) -> tuple[bytes, bytes]:
-    """The two lines of what was watched."""
-    key, _, beside = text.partition(b"\n")
-    return key, beside
 
 
 _Plain = str | int | float | bool | None
@@ -78,7 +72,7 @@ def _viewer(views: Views) -> Reader:
     decode = msgspec.json.Decoder(msgspec.defstruct("Watched", fields, gc=False)).decode
 
     @lru_cache(maxsize=65_536)
-    def text(day: str, *values: _Plain) -> bytes | None:
+    def text(day: str, values: tuple[_Plain, ...]) -> bytes | None:
         """Both lines; None where the day is none, or they are too long."""
         if _midnight(day) is None:
             return None
@@ -88,11 +82,11 @@ def _viewer(views: Views) -> Reader:
     def read(document: bytes) -> Note | None:
         """Half the price of parsing all of the document; what is watched is watched by many, and for long."""
         try:
-            seconds, stamp, *others = msgspec.structs.astuple(decode(document))
+            values = astuple(decode(document))
         except msgspec.ValidationError:  # nothing to sum up, or no day
             return None
-        both = text(stamp[:10], *others)
-        return None if both is None else Note(both, seconds)
+        both = text(values[1][:10], values[2:])
+        return None if both is None else Note(both, values[0])
 
     return read
 

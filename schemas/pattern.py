@@ -9,6 +9,7 @@ Half a microsecond of one core for an event with a document of 300 bytes, where 
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from schemas.codec import Schema, field_type, last_long
 
@@ -41,9 +42,14 @@ REST_AND_STRETCH = b"(%b)(%b)" % (_REST, INTEGER)
 
 
 def integer(rest: bytes, stretch: bytes) -> int:
-    """An integer from its two groups. Half the price of going through its bytes, since of most of them the value is known."""
+    """An integer from its two groups, in half the time that going through all of its bytes takes."""
     low, middle, high = rest
-    return last_long(b"\x80\x80\x80" + stretch) + ((low & 127) >> 1 | (middle & 127) << 6 | (high & 127) << 13)
+    return _begin(stretch) + ((low & 127) >> 1 | (middle & 127) << 6 | (high & 127) << 13)
+
+
+@lru_cache(4096)
+def _begin(stretch: bytes) -> int:
+    return last_long(b"\x80\x80\x80" + stretch)
 
 
 _VALUES = {"boolean": YES_OR_NO, "bytes": SIZE, "int": INTEGER, "long": INTEGER, "string": TEXT}

@@ -18,6 +18,7 @@ from tailrace.generations import FIRST, Current, Generation, Generations
 from tailrace.progress import Monitor
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
+from tailrace.words import amount
 
 ANSWER_S = 20.0
 LOOK_EVERY_S = 0.5
@@ -148,7 +149,7 @@ def _delete(admin: AdminClient, settings: Settings, known: Generations, generati
     generations.remember(settings.kafka, Current(now.name, None if now.former == name else now.former, now.first and name != FIRST))
     if name != FIRST:
         generations.forget(settings.kafka, name)
-    click.echo(f"generation {name} is deleted: {indices} indices, {topics} topics")
+    click.echo(f"generation {name} is deleted: {amount(indices, 'index', 'indices')}, {amount(topics, 'topic')}")
 
 
 def _delete_topics(admin: AdminClient, settings: Settings, generation: Generation) -> int:

@@ -14,6 +14,7 @@ from sinks.retention import Month
 from tailrace import options, search
 from tailrace.settings import Settings
 from tailrace.sources import load_sources
+from tailrace.words import amount
 
 
 @click.command(short_help="Delete the indices of months that a source need not keep.")
@@ -62,7 +63,7 @@ def _announce(found: Sequence[Month], old: Sequence[Month]) -> None:
     for month in old:
         click.echo(f"expired: {_one(month)}")
     if old:
-        click.echo(f"{len(old)} of {_indices(found)} expired: {sum(each.documents for each in old):,} documents, {_size(old)}")
+        click.echo(f"{len(old)} of {_indices(found)} expired: {amount(sum(each.documents for each in old), 'document')}, {_size(old)}")
     else:
         click.echo(f"nothing has expired; there are {_indices(found)}, {_size(found)}")
 
@@ -76,11 +77,11 @@ def _agreed(yes: bool, question: str) -> bool:
 
 
 def _one(month: Month) -> str:
-    return f"{month.name}, {month.documents:,} documents, {_size([month])}"
+    return f"{month.name}, {amount(month.documents, 'document')}, {_size([month])}"
 
 
 def _indices(found: Sequence[Month]) -> str:
-    return f"{len(found):,} {'index' if len(found) == 1 else 'indices'}"
+    return amount(len(found), "index", "indices")
 
 
 def _size(found: Sequence[Month]) -> str:

@@ -113,7 +113,7 @@ class Members:
             at = 0
             self._insert(0, _LOWEST, _Decoded([], {}))
         page = self._pages[at]
-        members, notes = self._open(page)
+        members, notes = page.decoded or self._open(page)
         if members and member <= members[-1]:
             index = bisect_left(members, member)
             if members[index] == member:

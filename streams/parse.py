@@ -58,7 +58,7 @@ class _File(NamedTuple):
 class Parser:
     """Turns the raw records of one source into outputs.
 
-    `enrich` and `endings`: those of `streams.enrich.Enricher`. Without endings all records take the way of `source.parse`.
+    `enrich` and `ending` are what `streams.enrich.Enricher` gives. Without `ending` all records go through `source.parse`.
     """
 
     def __init__(

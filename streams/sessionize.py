@@ -39,22 +39,31 @@ class Topics(NamedTuple):
     dead: str
 
 
+_NONE, _UNUSABLE = Stamp(None), Stamp(NO_SESSION)
+
+
 class _Visitor:
     """A client of the batch."""
+
+    __slots__ = ("_begin", "_end", "_stamp", "_stamps", "client", "name")
 
     def __init__(self, name: str, client: Client) -> None:
         self.name = name
         self.client = client
         self._stamps: dict[int, Stamp] = {}
+        self._stamp = _NONE
+        self._begin, self._end = 0, -1
 
     def stamp(self, event: OpenEvent) -> Stamp:
         """What the session of one of its events adds to it. Asked when all events of the batch are in."""
-        assert event.time is not None
-        start, fields = self.client.session_of(event.time)
-        stamp = self._stamps.get(start)
-        if stamp is None:
-            stamp = self._stamps[start] = Stamp(session_id(self.name, start), False, fields)
-        return stamp
+        time = event.time
+        assert time is not None
+        if not self._begin <= time <= self._end:  # of another session than the event before
+            self._begin, self._end, _, fields = self.client.session_of(time)
+            if self._begin not in self._stamps:
+                self._stamps[self._begin] = Stamp(session_id(self.name, self._begin), False, fields)
+            self._stamp = self._stamps[self._begin]
+        return self._stamp
 
 
 class _Seen(msgspec.Struct, gc=False):
@@ -64,9 +73,6 @@ class _Seen(msgspec.Struct, gc=False):
     event: OpenEvent
     whose: _Visitor | Stamp
     """Its client; what is added to it where that does not depend on the client's other events."""
-
-
-_NONE, _UNUSABLE = Stamp(None), Stamp(NO_SESSION)
 
 
 class Sessionizer:

@@ -11,9 +11,10 @@ sessions, fields and views follow from the members and their notes.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import NamedTuple
 
-from schemas.notes import Note, lines
+from schemas.notes import Note
 from streams.members import Member, Members
 
 PAGE_EVENTS = 2
@@ -77,7 +78,10 @@ class Client:
         self._counts: list[int] = []
         self._givers: list[tuple[Member, bytes] | None] = []
         """Of each session, the event that gives it its fields, and these."""
-        self._views: dict[bytes, _View] = {}
+        self._parts: dict[bytes, _Part] = {}
+        """By the text of their notes."""
+        self._views: dict[bytes, list[_Part]] = {}
+        """By key."""
         self._sent: list[Member] = []
         self._touched: set[int] = set()
         self._moved: list[tuple[int, int]] = []
@@ -104,20 +108,19 @@ class Client:
             self._take(note, member, at)
         return True
 
-    def session_of(self, time: int) -> tuple[int, bytes | None]:
-        """Start and fields of the session that a member of this time belongs to now."""
-        at = bisect_right(self._starts, time) - 1
-        giver = self._givers[at]
-        return self._starts[at], None if giver is None else giver[1]
+    def session_of(self, time: int) -> Session:
+        """The session that a member of this time belongs to now."""
+        return self._session(bisect_right(self._starts, time) - 1)
 
     def settle(self) -> Changes:
         """End the batch, and say what it has changed."""
         stretches = self._stretches()
         patches: list[Patch] = []
-        sent = set(self._sent if stretches else ())
+        sent = set(self._sent) if stretches else set()
         for start, end in stretches:  # sessions only grow, so all of a stretch is one session's
-            now, fields = self.session_of(start)
-            patches += [Patch(event, time, now, fields) for time, event in self._members.between(start, end) if (time, event) not in sent]
+            now = self.session_of(start)
+            found = self._members.between(start, end)
+            patches += [Patch(event, time, now.start, now.fields) for time, event in found if (time, event) not in sent]
         self._watched.update(self._views_within(stretches))
         sessions = [self._session(bisect_left(self._starts, start)) for start in sorted(self._touched)]
         gone = sorted({start for start, _ in self._moved})
@@ -129,15 +132,21 @@ class Client:
         """When the events were whose session or fields have changed."""
         if not self._moved and not self._before:
             return []
-        changed = [(start, end) for start, (end, fields) in self._before.items() if self.session_of(start) != (start, fields)]
+        changed = [(start, end) for start, (end, fields) in self._before.items() if not self._still(start, fields)]
         return list(_union([*self._moved, *changed]))
+
+    def _still(self, start: int, fields: bytes | None) -> bool:
+        """Whether a session begins at `start` that has these fields."""
+        session = self.session_of(start)
+        return session.start == start and session.fields == fields
 
     def _views_within(self, stretches: list[tuple[int, int]]) -> list[bytes]:
         """The views whose first event is in one of these stretches, which are in order."""
         if not stretches:
             return []
         ends = [end for _, end in stretches]
-        places = ((key, view.first[0], bisect_left(ends, view.first[0])) for key, view in self._views.items())
+        firsts = ((key, _first(parts)) for key, parts in self._views.items())
+        places = ((key, time, bisect_left(ends, time)) for key, time in firsts)
         return [key for key, time, at in places if at < len(ends) and stretches[at][0] <= time]
 
     def _begin(self) -> None:
@@ -184,18 +193,23 @@ class Client:
 
     def _take(self, note: Note, member: Member, at: int) -> None:
         """Take in what a new event of a session says."""
-        if not note.gives_fields:
-            key, beside = lines(note.text)
-            view = self._views.get(key)
-            if view is None:
-                view = self._views[key] = _View(member)
-            view.add(member, beside, note.amount)
-            self._watched.add(key)
-            return
+        part = self._parts.get(note.text)
+        if part is None:
+            if note.gives_fields:
+                self._give(note.text, member, at)
+                return
+            part = self._parts[note.text] = _Part(note.text, member)
+            self._views.setdefault(part.key, []).append(part)
+        part.amount += note.amount
+        if member < part.first:
+            part.first = member
+        self._watched.add(part.key)
+
+    def _give(self, fields: bytes, member: Member, at: int) -> None:
         giver = self._givers[at]
         if giver is None or member < giver[0]:
             self._before.setdefault(self._starts[at], (self._ends[at], self._fields(at)))
-            self._givers[at] = member, note.text
+            self._givers[at] = member, fields
 
     # -- what is over
 
@@ -208,7 +222,8 @@ class Client:
         if gone:
             last = gone[-1].end
             self._members.drop(last)
-            self._views = {key: view for key, view in self._views.items() if view.first[0] > last}
+            self._views = {key: parts for key, parts in self._views.items() if _first(parts) > last}
+            self._parts = {part.text: part for parts in self._views.values() for part in parts}
             del self._starts[:over], self._ends[:over], self._counts[:over], self._givers[:over]
         return self._members.written(), gone
 
@@ -248,9 +263,9 @@ class Client:
         return None if giver is None else giver[1]
 
     def _view(self, key: bytes) -> View:
-        view = self._views[key]
-        beside = sorted(view.parts, key=lambda part: view.parts[part])
-        return View(key, beside, view.amount, self.session_of(view.first[0])[1])
+        parts = sorted(self._views[key], key=attrgetter("first"))
+        fields = self.session_of(parts[0].first[0]).fields
+        return View(key, [part.beside for part in parts], sum(part.amount for part in parts), fields)
 
     def _scan(self) -> None:
         """The sessions and views of all members."""
@@ -270,22 +285,21 @@ class Client:
         self._begin()
 
 
-class _View:
-    __slots__ = ("amount", "first", "parts")
+class _Part:
+    """A view's events whose notes are the same."""
 
-    def __init__(self, first: Member) -> None:
+    __slots__ = ("amount", "beside", "first", "key", "text")
+
+    def __init__(self, text: bytes, first: Member) -> None:
+        self.text = text
+        self.key, _, self.beside = text.partition(b"\n")
         self.first = first
         self.amount = 0
-        self.parts: dict[bytes, Member] = {}
-        """The second lines of its notes, with the first event of each."""
 
-    def add(self, member: Member, beside: bytes, amount: int) -> None:
-        self.amount += amount
-        if member < self.first:
-            self.first = member
-        known = self.parts.get(beside)
-        if known is None or member < known:
-            self.parts[beside] = member
+
+def _first(parts: Iterable[_Part]) -> int:
+    """The time of a view's first event."""
+    return min(part.first for part in parts)[0]
 
 
 def _union(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

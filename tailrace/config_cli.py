@@ -19,6 +19,7 @@ from tailrace.monitor import host_and_port
 from tailrace.options import form, pass_settings
 from tailrace.settings import HIDDEN, SECRETS, Settings, find_file, hash_key, origins, seconds, secret
 from tailrace.sources import check_indices, load_source, watch_actions
+from tailrace.words import amount
 
 _LISTS = ("own_networks", "robot_networks", "machine_user_agents", "robot_user_agents", "admin_subjects")
 _DATABASES = ("geoip_city", "geoip_asn")
@@ -51,7 +52,8 @@ def check(settings: Settings) -> None:
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors
     sources = ", ".join(f"{name} ({block.format})" for name, block in settings.sources.items())
-    click.echo(f"{'NOT usable' if errors else 'usable'}: {_where()}; sources: {sources or 'none'}; {errors} errors, {warnings} warnings")
+    verdict = f"{'NOT usable' if errors else 'usable'}: {_where()}; sources: {sources or 'none'}"
+    click.echo(f"{verdict}; {amount(errors, 'error')}, {amount(warnings, 'warning')}")
     if errors:
         raise SystemExit(ConfigError.exit_code)
 

@@ -15,6 +15,7 @@ from tailrace.dead import Stage
 from tailrace.errors import TailraceError
 from tailrace.letters import Filter, Letter, read
 from tailrace.settings import Settings
+from tailrace.words import amount
 
 SHOWN = 20
 """Letters that `list` shows where --limit does not say."""
@@ -169,7 +170,7 @@ def drop(settings: Settings, wanted: list[Letter], yes: bool) -> None:
     """
     waiting = [letter for letter in wanted if letter.state != "dropped"]
     if waiting and not yes:
-        click.confirm(f"Give up {len(waiting):,} dead letter{'' if len(waiting) == 1 else 's'}?", abort=True)
+        click.confirm(f"Give up {amount(len(waiting), 'dead letter')}?", abort=True)
     retry.judge(settings.kafka, waiting, "dropped")
     click.echo(f"{len(waiting):,} dropped")
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tailrace.errors import TooManyDead
+from tailrace.words import amount
 
 RECORDS = 10_000
 """The share is that of the last so many records: some batches, so that a bad patch in a good file passes."""
@@ -66,7 +67,7 @@ class DeadShare:
         named = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(3))
         raise TooManyDead(
             f"{self._stage}: {self._dead:,} of the last {self._records:,} records of {self._source} became dead letters ({named}), from "
-            f"{files:,} file{'' if files == 1 else 's'}: rather a defect of this release or its settings than of the data, so it "
+            f"{amount(files, 'file')}: rather a defect of this release or its settings than of the data, so it "
             f"stops. See `tailrace dead list --stage {self._stage}`; mend it and start again, then `tailrace dead retry`; or raise "
             f"max_dead_share, which is {self._most:g} (1 never stops)"
         )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import click
 
 from tailrace.progress import Progress
+from tailrace.words import amount
 
 RATE_OVER_S = 10.0
 """Rates are averages of this many seconds, long enough to bridge the pauses between two commits."""
@@ -75,7 +76,7 @@ def plain(shown: Sequence[Row]) -> str:
             text += f" ({row.rate:,.0f}/s, {_clock(row.seconds_left)} left)"
         parts.append(text)
     dead = sum(row.dead or 0 for row in shown)
-    return " · ".join([*parts, f"{dead:,} dead letter{'' if dead == 1 else 's'}"])
+    return " · ".join([*parts, amount(dead, "dead letter")])
 
 
 def _clock(seconds: float | None) -> str:

@@ -13,6 +13,7 @@ from tailrace.errors import Incomplete
 from tailrace.progress import Monitor, Progress, Watch
 from tailrace.settings import Settings
 from tailrace.supervisor import Supervisor
+from tailrace.words import amount
 
 PLAIN_EVERY_S = {True: 5.0, False: 60.0}
 """In a pipe, by --once: a person waits for a backfill, but a journal keeps what a service says."""
@@ -78,8 +79,8 @@ def run(
         raise Incomplete("not everything could be shipped (see above); all that was shipped is searchable or a dead letter")
     dead = final.dead.total()
     click.echo(
-        f"done in {time.monotonic() - started:.0f} s: {final.stages[0].total:,} records shipped, {final.documents:,} documents searchable, "
-        f"{dead:,} dead letter{'' if dead == 1 else 's'}",
+        f"done in {time.monotonic() - started:.0f} s: {amount(final.stages[0].total, 'record')} shipped, "
+        f"{amount(final.documents, 'document')} searchable, {amount(dead, 'dead letter')}",
         err=True,
     )
 

@@ -1,1 +1,1 @@
-"""EZCast traces: the action catalogue, and the parser of a trace record."""
+"""EZCast traces: the action catalogue, the parser of a trace record, and a shorter way for usual ones."""

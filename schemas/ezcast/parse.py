@@ -5,7 +5,8 @@
 Nothing is escaped. Since 2017-08 a bar inside a value is written as a hyphen; line breaks always go in as they are. A
 record holds every line up to the next one that begins with a stamp, so it can end in foreign text: see `_extent`.
 
-Nearly all records are one line of a known form, which `parse` sees at once; all else goes through `_read_odd`.
+Nearly all records are one line of a known form, which `parse` sees at once; all else goes through `_read_odd`. Workers look whether
+`schemas.ezcast.usual` can read a record before they come here.
 """
 
 import re

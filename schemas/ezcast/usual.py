@@ -1,8 +1,8 @@
 """Usual records of a trace, read in one go: as far as their documents' JSON, with no dict between.
 
 Usual is one line of a known form with a session, an address, a stamp that means one moment, values that fit their types, and no text
-that JSON would write in another way. All else is left to `schemas.ezcast.parse`, which gives the same for usual records, at twice
-the price. Fields become text by functions that are compiled, one for each form; that of `album_token_move` reads
+that JSON would write in another way: nearly all records. The rest is left to `schemas.ezcast.parse`, which gives the same for usual
+records, at twice the price. Fields become text by functions that are compiled, one for each form; that of `album_token_move` reads
 
     def write(parts, time, offset, place):
         p0, p1, p2, p3, p4, p5, p6, p7, p8 = parts
@@ -73,7 +73,7 @@ def reader(catalogue: Catalogue) -> UsualReader:
         where = _json({"host": place.host, "source": place.path, "file": place.file, **fields})[1:-1].decode()
 
         def read(value: bytes, offset: int) -> Usual | None:
-            """2 us for a line of 170 bytes. Raises UnknownPast only."""
+            """3 us for a line of 170 bytes. Raises UnknownPast only."""
             text = value.decode("utf-8", "replace")
             if len(_json(text)) != len(value) + 2:  # something is written in another way
                 return None

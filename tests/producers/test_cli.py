@@ -73,7 +73,7 @@ def test_a_backfill_says_how_far_it_is_and_ends_with_0_when_all_is_acknowledged(
     (tmp_path / "logs" / "a.trace").write_bytes(event(1) + event(2))
     result = ship(config, "--once")
     assert result.exit_code == 0
-    assert "100% 56 B of 56 B in 1 files, 2 records" in result.stderr
+    assert "100% 56 B of 56 B in 1 file, 2 records" in result.stderr
     assert payloads(settings) == [event(1)[:-1], event(2)[:-1]]
     again = ship(config, "--once")
     assert again.exit_code == 0

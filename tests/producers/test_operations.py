@@ -122,7 +122,7 @@ def test_a_dry_run_says_what_would_be_shipped_and_touches_nothing(tmp_path: Path
     (tmp_path / "logs" / "a.trace").write_bytes(event(1))
     planned = ship(config, "--dry-run")
     assert planned.exit_code == 0, planned.output
-    assert re.search(rf"ezcast +{tmp_path}/logs/a\.trace +0 +28 +not_started\n1 of 1 files have something to ship: 28 B\n", planned.stdout)
+    assert re.search(rf"ezcast +{tmp_path}/logs/a\.trace +0 +28 +not_started\n1 of 1 file with something to ship: 28 B\n", planned.stdout)
     assert {path.name for path in tmp_path.iterdir()} == {"logs", "tailrace.toml"}
 
 

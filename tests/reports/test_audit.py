@@ -337,8 +337,8 @@ def test_a_table_in_a_pipe_is_plain(ezcast: Stage) -> None:
     assert done.exit_code == 1
     assert "\x1b" not in done.output
     lines = done.stdout.splitlines()
-    assert lines[0] == f"ezcast: 1 files, below {ezcast.folder}"
-    assert lines[1].split() == ["path", *COLUMNS[:-1], "torn", "bytes", "clean"]
+    assert lines[0] == f"ezcast: 1 file, below {ezcast.folder}"
+    assert lines[1].split() == ["path", *COLUMNS, "clean"]
     assert lines[2].split()[0] == "2016-10-03.trace"
     assert lines[-2] == "NOT clean: 1 events missing"
     assert any(line.split()[:1] == ["missing"] and f"2016-10-03.trace @ {3 * LINE}" in line for line in lines)

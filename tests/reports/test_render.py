@@ -3,6 +3,8 @@
 import io
 import json
 
+import pytest
+
 from reports import render
 from reports.table import Column, Table
 
@@ -68,3 +70,14 @@ def test_a_drawn_table_has_the_same_cells() -> None:
     drawn = out.getvalue()
     assert all(cell in drawn for cell in ("Videos", "play time", "Été, « 1 »", "1:06:40", "1,234", "66.7 %", "28 h", "1,500 more"))
     assert "Nothing: none" in drawn
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_figures_stay_whole_on_the_narrowest_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = (Column("path", "text"), *map(Column, ("bytes", "records", "events", "indexed")))
+    table = Table("files", "Files", columns, [("2016/a-rather-long-name.trace", 1_234_567_890, 1_234_567, 1_234_568, 1_234_569)])
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = io.StringIO()
+    render.draw([table], out)
+    for figure in ("1,234,567,890", "1,234,567 ", "1,234,568 ", "1,234,569"):
+        assert figure in out.getvalue()

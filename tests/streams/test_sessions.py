@@ -88,7 +88,8 @@ class Index:
         for time, event in members:
             client.add(time, event, note_of((time, event)))
         for time, event in members:
-            self.events[time, event] = client.session_of(time)
+            session = client.session_of(time)
+            self.events[time, event] = session.start, session.fields
         changes = client.settle()
         for event, time, start, fields in changes.patches:
             self.events[time, event] = start, fields
