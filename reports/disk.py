@@ -101,6 +101,21 @@ def read(path: str, record_start: re.Pattern[bytes] | None, spool: BinaryIO) -> 
     return DiskFile(path, head(beginning) or beginning, size, ends[-1] if ends else 0, len(ends), hole, spool, at)
 
 
+def records(path: str, record_start: re.Pattern[bytes] | None) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes of each record, without its last LF; last what the file ends with unterminated. Raises as `read`."""
+    with content(path) as file:
+        hole, rest = _over_hole(file)
+        for at, buffer, cuts in _blocks(file, rest, record_start):
+            start = 0
+            for end in cuts:
+                yield hole + at + start, buffer[start : end - 1]
+                start = end
+            rest = buffer[start:]
+            base = hole + at + start
+    if rest:
+        yield base, rest
+
+
 @contextmanager
 def content(path: str) -> Iterator[BinaryIO]:
     """The bytes that were written to a file, compressed or not."""

@@ -24,6 +24,7 @@ COMMANDS = {
     "audit": Command("reports.audit_cli", "audit", "Prove that every record of every file arrived once."),
     "access": Command("tailrace.access_cli", "access", "Print the rights that each role needs of Kafka and Elasticsearch."),
     "config": Command("tailrace.config_cli", "config", "Check and show the configuration."),
+    "preview": Command("reports.preview", "preview", "Show what becomes of a source's lines, before they are shipped."),
     "up": Command("infra.cli", "up", "Start a Kafka and an Elasticsearch for this machine."),
     "down": Command("infra.cli", "down", "Stop the servers that `up` started."),
     "status": Command("infra.cli", "status", "Show the servers and whether they answer."),

@@ -126,7 +126,7 @@ def show(settings: Settings, wanted: list[Letter], style: str) -> None:
 @dead.command("retry", short_help="Send letters through the stage that failed.")
 @filters
 def retry_letters(settings: Settings, wanted: list[Letter]) -> None:
-    """Send letters through the stage that failed, after what made them fail is mended.
+    """Send letters through the stage that failed, after what made them fail is mended, and the workers are restarted with it.
 
     The same events under the same ids result, so that retrying twice changes nothing. What fails again is a dead letter again.
     What the producer could not ship cannot be retried from here, and what the sink could not patch would undo what came after it:

@@ -82,11 +82,9 @@ def form(*forms: str) -> Callable[..., Any]:
     return click.option("--format", "style", type=click.Choice(forms), default=forms[0], show_default=True, help="How to write it.")
 
 
-def chosen(settings: Settings, source_names: tuple[str, ...]) -> list[str]:
-    """The sources that --source names. Raises click.BadParameter for one that is not configured."""
+def chosen(settings: Settings, source_names: tuple[str, ...], named_by: str = "--source") -> list[str]:
+    """The sources that an option or argument names; all where it names none. Raises click.BadParameter for one that is not configured."""
     for name in source_names:
         if name not in settings.sources:
-            raise click.BadParameter(
-                f"{name} is not configured; configured: {', '.join(settings.sources) or 'none'}", param_hint="--source"
-            )
+            raise click.BadParameter(f"{name} is not configured; configured: {', '.join(settings.sources) or 'none'}", param_hint=named_by)
     return list(source_names) or list(settings.sources)

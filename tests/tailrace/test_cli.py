@@ -26,7 +26,7 @@ def base() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("base")
-@pytest.mark.parametrize("command", ["ship", "harvest", "files", "rewind", "dead", "replay", "access", "config"])
+@pytest.mark.parametrize("command", ["ship", "harvest", "files", "rewind", "dead", "replay", "access", "config", "preview"])
 def test_what_the_base_holds_works(command: str) -> None:
     done = CliRunner().invoke(main, [command, "--help"])
     assert done.exit_code == 0
