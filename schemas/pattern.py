@@ -4,7 +4,8 @@ A length stands before each text, and a regular expression cannot count; but "a 
 says the same of every text below 64 bytes, and is walked in C. What does not match, longer texts and damaged records, is for
 `schemas.codec` to read.
 
-Half a microsecond of one core for an event with a document of 300 bytes, where code compiled from the schema needs 2 to 2.5.
+Microseconds of one core for what a sink takes of an event with a document of 450 bytes: 1.0 (by code compiled from the schema 2.2); for
+what decides its session: 1.6 (1.9).
 """
 
 import re

@@ -79,14 +79,6 @@ class Members:
         """All events, by time and id."""
         return (member for page in self._pages for member in page.look().members)
 
-    def __contains__(self, member: Member) -> bool:
-        at = bisect_right(self._lowers, member) - 1
-        if at < 0:
-            return False
-        members = self._open(self._pages[at]).members
-        index = bisect_left(members, member)
-        return index < len(members) and members[index] == member
-
     def scan(self) -> Iterator[tuple[list[int], Mapping[Member, Note]]]:
         """Page by page, the times of the events and what some of them say."""
         for page in self._pages:

@@ -120,7 +120,7 @@ class Sessionizer:
         visitor = visitors.get(name)
         if visitor is None:
             visitor = visitors[name] = _Visitor(name, state.client(name))
-        if state.is_late(time) and (time, identity) not in visitor.client:
+        if state.is_late(time) and not visitor.client.covers(time):
             # Its neighbours may be forgotten. It gets a session of its own, for an index that does not have it yet.
             fields = note.text if note is not None and note.gives_fields else None
             return _Seen(key, event, Stamp(session_id(name, time), True, fields))

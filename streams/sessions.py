@@ -93,8 +93,10 @@ class Client:
 
     # -- a batch
 
-    def __contains__(self, member: Member) -> bool:
-        return member in self._members
+    def covers(self, time: int) -> bool:
+        """Whether an event of this time would be within a session: between events of it, or at the time of one."""
+        at = bisect_right(self._starts, time) - 1
+        return at >= 0 and time <= self._ends[at]
 
     def add(self, time: int, event: str, note: Note | None = None) -> bool:
         """Add an event; False for one that is there already, which changes nothing."""

@@ -1,7 +1,7 @@
 """The sessions of all clients of one partition, within the horizon of its clock.
 
 The horizon (`streams.clock`) is the time before which sessions are forgotten. An event of which a neighbour may have been forgotten
-cannot be placed any more, unless it is known still.
+cannot be placed any more, unless it is within a session that is known still: nothing that was forgotten is within reach of that.
 """
 
 from collections.abc import Iterable, Iterator

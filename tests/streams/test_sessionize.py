@@ -100,15 +100,22 @@ def test_an_event_before_the_horizon_disturbs_nobody() -> None:
     assert len(stage.state.client("a")) == 1
 
 
-def test_a_repeated_event_that_is_still_known_is_not_late() -> None:
-    """Its session spans the horizon, so it is there as a whole."""
+def test_an_event_within_a_session_that_is_still_known_is_not_late() -> None:
+    """A session that spans the horizon is there as a whole, and so are the neighbours of what comes within it."""
     stage = Stage()
     start = T0 + 8 * DAY_MS - 1
     stage.run(event("gone", start - 2 * GAP, "e"))
-    stage.run(event("known", start, "a"), *[event(client, start + 10 + 2 * DAY_MS, client) for client in ("b", "c", "d")])
+    stage.run(
+        event("first", start, "a"), event("last", start + 5, "a"), *[event(client, start + 10 + 2 * DAY_MS, client) for client in "bcd"]
+    )
     assert stage.state.is_late(start)
-    (found,) = stage.enriched(event("known", start, "a"))
-    assert (found.late, found.session) == (False, session_id("a", start))
+    found = stage.enriched(event("first", start, "a"), event("new", start, "a"), event("before", start - 1, "a"))
+    assert [(each.id, each.late, each.session) for each in found] == [
+        ("first", False, session_id("a", start)),
+        ("new", False, session_id("a", start)),
+        ("before", True, session_id("a", start - 1)),
+    ]
+    assert [(session.start, session.events) for session in stage.state.client("a").sessions] == [(start, 3)]
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"\xc3\x01 damaged", encode_patch(Patch("a", 1, 2))])
