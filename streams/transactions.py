@@ -74,7 +74,7 @@ class PartitionWriter:
         """
         self._offsets.clear()
         producer = self._producer
-        # The commit fails if any record has. To be told of each one costs a microsecond, and a wait for the interpreter's lock.
+        # The commit fails if any record has. To be told of each one costs 0.3 us, and a wait for the interpreter's lock.
         told = set({output.topic: number for number, output in enumerate(outputs)}.values())
         try:
             producer.begin_transaction()
