@@ -45,7 +45,7 @@ def parsing(source_name: str) -> Work:
         usual = read_usual(value, offset) if read_usual is not None else None
         if usual is not None:
             assert ending is not None
-            yield _encoded(usual, usual.opening + ending(usual.address), None, place)
+            yield _encoded(usual, usual.opening + ending(usual), usual.version, place)
             return
         for item in source.parse(value, place, offset, clock):
             assert isinstance(item, Event)

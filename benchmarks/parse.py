@@ -90,7 +90,7 @@ def short(source: Source) -> Run:
         for record in records:
             usual = read(record, offset)
             if usual is not None:
-                usual.opening + ending(usual.address)
+                usual.opening + ending(usual)
                 events += 1
             else:
                 for item in source.parse(record, PLACE, offset, clock):
@@ -127,6 +127,7 @@ def subjects(folder: Path, amount: int) -> Iterator[Subject]:
         "parse": parsing(events),
         "parse, enrich": enriching(events),
         "parse, enrich, orjson": enriching(events, write),
+        "usual records the short way": short(events),
     }
     yield Subject("DataONE", reads[:amount], loops)
 

@@ -23,7 +23,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Usual(msgspec.Struct, frozen=True, gc=False):
-    """An event whose document is written already but for its end, which says what is known about the client's address."""
+    """An event whose document is written already but for its end, which says what is known about its client."""
 
     id: str
     time: int
@@ -32,6 +32,10 @@ class Usual(msgspec.Struct, frozen=True, gc=False):
     address: str
     opening: bytes
     """The document as JSON, from its brace to the comma behind its last field."""
+    agent: str | None = None
+    """None: it need not have one; empty where it ought to."""
+    subject: str | None = None
+    version: int | None = None
 
 
 class Dead(NamedTuple):

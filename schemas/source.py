@@ -152,7 +152,7 @@ ParseRecord = Callable[[bytes, Place, int, LocalClock | None], Parsed]
 ReadUsual = Callable[[bytes, int], Usual | None]
 """read(value, offset): the event of a usual record; None for all others. Raises UnknownPast only."""
 
-UsualReader = Callable[[Place, LocalClock], ReadUsual | None]
+UsualReader = Callable[[Place, LocalClock | None], ReadUsual | None]
 """reader(place, clock): reads the usual records of one file; None where it can read none of them."""
 
 ClientOf = Callable[[Document], str | None]

@@ -13,7 +13,7 @@ from schemas.source import Format, Source, SourceSettings
 
 _MODULES: dict[Format, str] = {
     "ezcast": "schemas.ezcast.source",
-    "dataone": "schemas.dataone",
+    "dataone": "schemas.dataone.source",
     "delimited": "schemas.custom",
     "json": "schemas.custom",
     "regex": "schemas.custom",

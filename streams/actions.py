@@ -30,7 +30,7 @@ class _Followed:
     def parse(self, value: bytes, place: Place, offset: int, clock: LocalClock | None) -> Parsed:
         return self._now().parse(value, place, offset, clock)
 
-    def usual(self, place: Place, clock: LocalClock) -> ReadUsual | None:
+    def usual(self, place: Place, clock: LocalClock | None) -> ReadUsual | None:
         """Of one batch: a later one is read by the file as it is then."""
         reader = self._now().usual
         return None if reader is None else reader(place, clock)

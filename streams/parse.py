@@ -67,7 +67,7 @@ class Parser:
         events_topic: str,
         dead_topic: str,
         enrich: Callable[[Event], Event],
-        ending: Callable[[str], bytes] | None = None,
+        ending: Callable[[Usual], bytes] | None = None,
     ) -> None:
         self._source = source
         self._events_topic = events_topic
@@ -117,7 +117,7 @@ class Parser:
         place = place_of(prefix)
         clock = None if self.clocks is None else self.clocks.of((partition, place.file))
         usual = self._source.usual if self._ending is not None else None
-        return _File(place, origin(place.file), clock, None if usual is None or clock is None else usual(place, clock))
+        return _File(place, origin(place.file), clock, None if usual is None else usual(place, clock))
 
     def _event(self, record: Record, event: Event | Usual, file: _File, offset: int) -> Output:
         """An event for its topic. Whatever goes wrong with it makes a dead letter of its record: neighbours are unaffected."""
@@ -125,10 +125,10 @@ class Parser:
             time = event.time
             if time is not None and not self._earliest_ms <= time <= record.timestamp + DAY_MS:
                 self._check_time(time, record.timestamp)
-            version = None
             if isinstance(event, Usual):
                 assert self._ending is not None  # `_file` sees to it
-                document = event.opening + self._ending(event.address)
+                document = event.opening + self._ending(event)
+                version = event.version
             else:
                 event = self._enrich(event)
                 document = orjson.dumps(event.document)

@@ -65,8 +65,8 @@ def reader(catalogue: Catalogue) -> UsualReader:
         forms = [form for forms in catalogue.forms.values() for form in forms if "user_agent" not in form.fields]
         return {(form.action, len(COLUMNS) + len(form.fields)): _writer(COLUMNS + form.fields, catalogue.types) for form in forms}
 
-    def of_file(place: Place, clock: LocalClock) -> ReadUsual | None:
-        if place.encoding != "utf-8":
+    def of_file(place: Place, clock: LocalClock | None) -> ReadUsual | None:
+        if clock is None or place.encoding != "utf-8":
             return None
         writers = compiled_writers()
         fields = {"fields": place.fields} if place.fields else {}

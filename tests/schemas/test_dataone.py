@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.common import COMMON_PROPERTIES
-from schemas.dataone import DROPPED, MOST_PROBLEMS, PROPERTIES, moment, source
+from schemas.dataone.fields import DROPPED, PROPERTIES
+from schemas.dataone.instant import moment
+from schemas.dataone.parse import MOST_PROBLEMS
+from schemas.dataone.source import source
 from schemas.event import Dead, Event
 from schemas.place import Place
 from schemas.source import SourceSettings
@@ -289,25 +292,6 @@ def test_arbitrary_json_gives_a_document_that_can_be_written(record: dict[str, A
     assert orjson.loads(orjson.dumps(document)) == document
     assert isinstance(document["tags"], list)
     assert all(isinstance(document.get(name, ""), str) for name in ("pid", "event", "userAgent") if document.get(name) is not None)
-
-
-FITTING = dict.fromkeys(PROPERTIES.keys() - {"eventId", "beat", "user_agent", "counter"}, st.text()) | {
-    "dateLogged": st.sampled_from(["2018-05-18T23:55:19.29Z", "2018-05-18T23:55:19.2939Z", "2018-05-19T01:55:19+02:00", "now"]),
-    "ipAddress": st.sampled_from(["192.0.2.7", "2001:DB8::1", "proxy.example.org", ""]),
-    "size": st.integers(-(2**63), 2**63 - 1),
-    "_version_": st.integers(-(2**63), 2**63 - 1),
-    "isRepeatVisit": st.booleans(),
-    "readPermission": st.lists(st.text()),
-    "portalIdentifier": st.lists(st.text()),
-    **dict.fromkeys(DROPPED, JSON),
-}
-
-
-@given(st.fixed_dictionaries({}, optional={name: st.none() | values for name, values in FITTING.items()}))
-def test_a_record_is_read_alike_with_and_without_a_field_that_makes_it_unusual(record: dict[str, Any]) -> None:
-    usual, unusual = event(record | {"id": "a"}), event(record | {"id": "a", "unheardOf": 1})
-    assert unusual.document.pop("unheardOf") == 1
-    assert usual == unusual
 
 
 def test_real_and_generated_lines_have_the_expected_ids_times_and_clients(shared: Path) -> None:

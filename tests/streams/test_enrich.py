@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas import sources
-from schemas.event import Event
+from schemas.event import Event, Usual
 from schemas.place import Place
 from schemas.source import Source, SourceSettings
 from streams import enrich
@@ -307,6 +307,10 @@ def _expected(folder: Path, lines: str) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in map(json.loads, (folder / "generated.expected.jsonl").read_text().splitlines())}
 
 
+def usual(kind: str, **more: Any) -> Usual:
+    return Usual("a", 0, "x", kind, "192.0.2.7", b"{", **more)
+
+
 def test_an_ending_holds_what_enrichment_adds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enrich, "LOOK_EVERY_S", 0.0)
     robots = tmp_path / "robots.txt"
@@ -317,12 +321,23 @@ def test_an_ending_holds_what_enrichment_adds(tmp_path: Path, monkeypatch: pytes
     for tags in (["robot_ip", "ignore_ip"], []):
         for _ in range(2):  # the second answer comes from the cache
             added = enricher.enrich(Event("a", 0, None, "view_help", {"tags": [], "ip": "192.0.2.7"})).document
-            assert json.loads(b"{" + ending("192.0.2.7")) | {"ip": "192.0.2.7"} == added
+            assert json.loads(b"{" + ending(usual("view_help"))) | {"ip": "192.0.2.7"} == added
             assert added["tags"] == tags
         robots.write_text("198.51.100.0/24\n")
 
 
-def test_there_are_no_endings_where_each_event_must_be_looked_at(lists: dict[str, str]) -> None:
-    assert Enricher(dataone(**lists)).endings() is None
+@pytest.mark.parametrize("kind", ["read", "replicate"])
+@pytest.mark.parametrize("agent", ["", STOCK_BROWSER, "curl/8.0", "x" * 3_000 + "bot"])
+@pytest.mark.parametrize("subject", [None, "public", "CN=urn:node:KNB,DC=dataone,DC=org"])
+def test_an_ending_goes_by_agent_subject_and_kind_too(lists: dict[str, str], kind: str, agent: str, subject: str | None) -> None:
+    enricher = Enricher(dataone(**lists))
+    ending = enricher.endings()
+    assert ending is not None
+    record = {"ipAddress": "192.0.2.7", "userAgent": agent, "subject": subject}
+    added = enricher.enrich(Event("a", 0, None, kind, {"tags": [], **record})).document
+    assert json.loads(b"{" + ending(usual(kind, agent=agent, subject=subject))) | record == added
+
+
+def test_there_are_no_endings_where_people_are_hidden() -> None:
     hidden = sources.build("ezcast", SourceSettings(format="ezcast", pseudonymize=True))
     assert Enricher(hidden, b"key").endings() is None

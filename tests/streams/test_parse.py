@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import orjson
+import pytest
 
-from demo import ezcast
+from demo import dataone, ezcast
 from schemas.envelope import EventEnvelope, decode
-from schemas.event import Dead, Event
+from schemas.event import Dead, Event, Usual
 from schemas.place import Place, key
 from schemas.source import Source, SourceSettings
 from schemas.sources import build
@@ -38,18 +40,24 @@ def reasons(outputs: list[Output]) -> list[str]:
     return [dict(output.headers)["reason"].decode() if output.headers else "" for output in outputs]
 
 
-def test_usual_records_become_the_same_outputs_on_the_short_way() -> None:
-    source = build("ezcast", SourceSettings(format="ezcast"))
-    lines = [line.data.removesuffix(b"\n") for line in ezcast.day(seed=1)]
+@pytest.mark.parametrize("name", ["ezcast", "dataone"])
+def test_usual_records_become_the_same_outputs_on_the_short_way(name: Literal["ezcast", "dataone"], tmp_path: Path) -> None:
+    for file, text in dataone.lists().items():
+        (tmp_path / file).write_text(text)
+    lists = {Path(file).stem: str(tmp_path / file) for file in ("robot_user_agents.txt", "machine_user_agents.txt", "admin_subjects.txt")}
+    networks = {"own_networks": str(tmp_path / "dataone_ips.txt"), "robot_networks": str(tmp_path / "robot_ips.txt")}
+    source = build(name, SourceSettings(format=name, fields={"env": "test"}, **lists, **networks))
+    day = {"ezcast": ezcast.day, "dataone": dataone.day}[name](seed=1)
+    lines = [line.data.removesuffix(b"\n") for line in day]
     records = [Record(key(PLACE, number), line, offset=number, timestamp=2_000_000_000_000) for number, line in enumerate(lines)]
     enricher, short, long = Enricher(source), list[Output](), list[Output]()
-    taken: list[str] = []
+    taken: list[Usual] = []
 
-    def ending(address: str) -> bytes:
-        taken.append(address)
+    def ending(event: Usual) -> bytes:
+        taken.append(event)
         found = enricher.endings()
         assert found is not None
-        return found(address)
+        return found(event)
 
     for outputs, endings in ((short, ending), (long, None)):
         Parser(source, "events", "dead", enricher.enrich, endings).run(records, 0, outputs)  # type: ignore[arg-type]
