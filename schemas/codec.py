@@ -34,6 +34,8 @@ def _varint(number: int) -> bytes:
 
 _LAST = [_varint(number) for number in range(_PIECE)]
 _MORE = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(_PIECE)]
+_LATEST = 1 << 28
+"""What follows the first piece of a time in milliseconds is less until 2039."""
 _FIRST = _MORE[::2]
 """Of integers that are not negative, by their last thirteen bits: Avro writes them doubled."""
 
@@ -41,7 +43,7 @@ _FIRST = _MORE[::2]
 def _long(number: int) -> bytes:
     rest = number >> 13
     if rest > 0:
-        return _FIRST[number & 0x1FFF] + _further(rest)
+        return _FIRST[number & 0x1FFF] + (_further(rest) if rest < _LATEST else _pieces(rest))
     return _LAST[number << 1] if rest == 0 else _negative(~(number << 1))
 
 
@@ -49,14 +51,16 @@ def _negative(number: int) -> bytes:
     return _LAST[number] if number < _PIECE else _MORE[number & _PIECE - 1] + _further(number >> 14)
 
 
-@lru_cache(_CACHED)
-def _further(number: int) -> bytes:
-    """The pieces after the first. Those of a time are the same for eight seconds."""
+def _pieces(number: int) -> bytes:
+    """The pieces after the first. Those of a time are the same for eight seconds, those of a version but for the next one often."""
     if number < _PIECE:
         return _LAST[number]
     if number > 0x3_FFFF_FFFF_FFFF:
         raise OverflowError("an integer of more than 64 bits")
     return _MORE[number & _PIECE - 1] + _further(number >> 14)
+
+
+_further = lru_cache(_CACHED)(_pieces)
 
 
 class _Lengths(dict[int, bytes]):

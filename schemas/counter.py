@@ -5,9 +5,7 @@ the accesses around this one, which may come months later.
 """
 
 from collections.abc import Collection
-from typing import Any
-
-import msgspec
+from typing import Any, NamedTuple
 
 from schemas.common import KEYWORD, LONG, Mapping
 from schemas.keyed import Keyed
@@ -16,11 +14,9 @@ PROPERTIES: Mapping = {"properties": {"user": LONG, "session": LONG, "method": K
 
 HOUR_MS = 3_600_000
 OWN, ADMIN = "dataone_ip", "admin_subject"
-HOURS_KEPT = 4
-"""Of each address and agent; 0.4 kB each."""
 
 
-class Access(msgspec.Struct):
+class Access(NamedTuple):
     """What follows from an address and an agent."""
 
     user: int | None
@@ -31,8 +27,6 @@ class Access(msgspec.Struct):
     """Why it does not count: `dataone_ip`, `robot_ip` or `robot_ua`."""
     lists: str
     """Which lists decided."""
-    fields: dict[tuple[int, bool], dict[str, Any]] = {}
-    """By hour and whether by an admin: what `Counter.fields` has answered, of which most is asked for again."""
 
 
 class Counter:
@@ -55,26 +49,15 @@ class Counter:
         return Access(user, "machine" if machine else "regular", next((reason for reason in reasons if reason in tags), None), lists)
 
     def fields(self, access: Access, is_admin: bool, time: int | None, id: str) -> dict[str, Any]:
-        """The object `counter` of one event; `time` in milliseconds since 1970. Others have the same object, so nobody changes it.
+        """The object `counter` of one event; `time` in milliseconds since 1970.
 
         The session is the user's UTC clock hour; of an event without user or time the session is its own.
         """
-        if access.user is None or time is None:
-            return _object(access, is_admin, self._own_session(id))
-        wanted = (time // HOUR_MS, is_admin)
-        fields = access.fields.get(wanted)
-        if fields is None:
-            if len(access.fields) >= HOURS_KEPT:
-                access.fields.clear()
-            fields = access.fields[wanted] = _object(access, is_admin, self._session(f"{access.user}|{wanted[0]}"))
+        session = self._own_session(id) if access.user is None or time is None else self._session(f"{access.user}|{time // HOUR_MS}")
+        fields = {"session": session, "method": access.method, "lists": access.lists}
+        if access.user is not None:
+            fields["user"] = access.user
+        excluded = ADMIN if is_admin and access.excluded != OWN else access.excluded
+        if excluded is not None:
+            fields["excluded"] = excluded
         return fields
-
-
-def _object(access: Access, is_admin: bool, session: int) -> dict[str, Any]:
-    fields = {"session": session, "method": access.method, "lists": access.lists}
-    if access.user is not None:
-        fields["user"] = access.user
-    excluded = ADMIN if is_admin and access.excluded != OWN else access.excluded
-    if excluded is not None:
-        fields["excluded"] = excluded
-    return fields

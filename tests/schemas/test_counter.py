@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.counter import HOUR_MS, HOURS_KEPT, Access, Counter
+from schemas.counter import HOUR_MS, Access, Counter
 from schemas.keyed import Keyed
 
 KEY = b"an example of a key"
@@ -62,14 +62,6 @@ def test_a_session_is_a_clock_hour_of_utc(counter: Counter) -> None:
     assert sessions[0] == sessions[1]
     assert len(set(sessions)) == 3
     assert fields(counter, counter.access("192.0.2.2", "a", (), "f00d"))["session"] not in sessions
-
-
-def test_what_was_answered_before_changes_no_answer(counter: Counter) -> None:
-    kept = counter.access("192.0.2.1", "a", ["robot_ip"], "f00d")
-    asked = [(is_admin, AT + hour * HOUR_MS) for hour in (*range(2 * HOURS_KEPT), *range(2 * HOURS_KEPT)) for is_admin in (False, True)]
-    for is_admin, time in asked:
-        afresh = counter.access("192.0.2.1", "a", ["robot_ip"], "f00d")
-        assert fields(counter, kept, is_admin, time) == fields(counter, afresh, is_admin, time)
 
 
 @pytest.mark.parametrize(("address", "time"), [(None, AT), ("192.0.2.1", None), (None, None)])
