@@ -37,7 +37,17 @@ def source_option(default: str) -> Callable[..., Any]:
     return click.option("--source", "name", metavar="NAME", help=f"The source of the configuration; by default the first {default}.")
 
 
-@click.group()
+class _Reports(click.Group):
+    """Says what to ask of a source, whose name is easily taken for that of a report."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            known = ", ".join(self.list_commands(ctx))
+            ctx.fail(f"No such report '{args[0]}'; there are {known}. Of a source of your own: tailrace report events --source {args[0]}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Reports)
 def report() -> None:
     """Answer questions from the index: tables, JSON or CSV; every count is exact."""
 

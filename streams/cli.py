@@ -20,7 +20,7 @@ ROLES: tuple[Role, ...] = ("parse", "sessionize")
 
 
 @click.command()
-@click.argument("role", type=click.Choice(ROLES), required=False)
+@click.argument("role", type=click.Choice(ROLES), required=False, metavar="[parse|sessionize]")
 @options.sources
 @options.wait
 @generations.option
@@ -28,7 +28,7 @@ ROLES: tuple[Role, ...] = ("parse", "sessionize")
 def stream(settings: Settings, role: Role | None, source_names: tuple[str, ...], wait_s: float, generation: str | None) -> None:
     """Parse, enrich and sessionize with Faust workers.
 
-    With ROLE, `parse` or `sessionize`, one worker runs in this process; more of them, here or elsewhere, share the partitions.
+    With `parse` or `sessionize` one worker runs in this process; more of them, here or elsewhere, share the partitions.
     Without, one of each runs under a supervisor that restarts what dies. Runs until SIGTERM, SIGHUP or Ctrl-C.
     """
     if find_spec("faust") is None:

@@ -60,3 +60,10 @@ def test_what_needs_an_extra_names_it(words: str, extra: str) -> None:
 def test_each_command_has_its_line_in_the_list_of_them() -> None:
     shown = CliRunner().invoke(main, ["--help"]).output
     assert [name for name in COMMANDS if f"\n  {name} " not in shown] == []
+
+
+def test_who_takes_a_source_for_a_report_is_told_what_to_type() -> None:
+    done = CliRunner().invoke(main, ["report", "web"])
+    assert done.exit_code == 2
+    assert "No such report 'web'" in done.output
+    assert "tailrace report events --source web" in done.output
