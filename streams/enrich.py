@@ -92,12 +92,15 @@ class Enricher:
         return event if self._pseudonyms is None else self._pseudonyms.hide(event)
 
     def endings(self) -> Callable[[Usual], bytes] | None:
-        """What ends a usual event's document: the same that `enrich` would add. None where people are hidden, which takes a document."""
-        return None if self._pseudonyms is not None else self._current_ending
+        """What ends a usual event's document: the same that `enrich` would add. To be asked for with each batch.
 
-    def _current_ending(self, event: Usual) -> bytes:
+        None where people are hidden, which takes a document.
+        """
         if time.monotonic() >= self._look_again:
             self.refresh()
+        return None if self._pseudonyms is not None else self._end
+
+    def _end(self, event: Usual) -> bytes:
         agent = event.agent
         return self._ending(
             event.address,
@@ -114,7 +117,7 @@ class Enricher:
         return orjson.dumps(added)[1:]
 
     def refresh(self) -> None:
-        """Read again what has changed. `enrich` and the endings do so once in LOOK_EVERY_S seconds."""
+        """Read again what has changed. `enrich` and `endings` do so once in LOOK_EVERY_S seconds."""
         self._look_again = time.monotonic() + LOOK_EVERY_S
         if self._lists.refresh():
             self._admins = self._lists.admins

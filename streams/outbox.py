@@ -76,14 +76,14 @@ class Outbox:
     def __init__(self, settings: Kafka, fail: Callable[[BaseException], None]) -> None:
         self._settings = settings
         self._fail = fail
-        self._producer = Producer(
-            kafka.producer_config(
-                settings,
-                partitioner="murmur2_random",
-                queue_buffering_max_messages=QUEUE_RECORDS,
-                queue_buffering_max_kbytes=QUEUE_KIB,
-            )
+        conf = kafka.producer_config(
+            settings,
+            partitioner="murmur2_random",
+            queue_buffering_max_messages=QUEUE_RECORDS,
+            queue_buffering_max_kbytes=QUEUE_KIB,
         )
+        # It would be heard when something is sent next, minutes late: its errors are raised, and `outage` tells when Kafka is away.
+        self._producer = Producer({**conf, "log_level": 2})
         self._outstanding = asyncio.Event()
 
     async def send(self, outputs: Sequence[Output], then: Callable[[], None]) -> None:

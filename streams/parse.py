@@ -58,7 +58,7 @@ class _File(NamedTuple):
 class Parser:
     """Turns the raw records of one source into outputs.
 
-    `enrich` and `ending` are what `streams.enrich.Enricher` gives. Without `ending` all records go through `source.parse`.
+    `enrich` and `endings` are those of `streams.enrich.Enricher`. Where there are no endings, all records go through `source.parse`.
     """
 
     def __init__(
@@ -67,13 +67,14 @@ class Parser:
         events_topic: str,
         dead_topic: str,
         enrich: Callable[[Event], Event],
-        ending: Callable[[Usual], bytes] | None = None,
+        endings: Callable[[], Callable[[Usual], bytes] | None] = lambda: None,
     ) -> None:
         self._source = source
         self._events_topic = events_topic
         self._dead_topic = dead_topic
         self._enrich = enrich
-        self._ending = ending
+        self._endings = endings
+        self._ending = endings()
         self._earliest_ms = source.earliest_ms
         self._version_field = source.version_field
         self.clocks = Clocks(source.local_timezone) if source.local_timezone else None
@@ -83,7 +84,7 @@ class Parser:
 
         Returns the index of a record whose file's clock must be wound first (`streams.lookback`); go on from there then.
         """
-        parse = self._source.parse
+        parse, self._ending = self._source.parse, self._endings()
         files: dict[bytes, _File] = {}
         for index, record in enumerate(records[start:], start):
             value = record.value or b""
@@ -223,7 +224,7 @@ def build(settings: Settings, sources: Sequence[Source]) -> Worker:
         raw, events = (kafka.topic(settings.kafka, source.name, kind) for kind in ("raw", "events"))
         dead = kafka.dead_topic(settings.kafka, source.name, "parse")
         enricher = Enricher(source, key)
-        parser = Parser(following(source), events, dead, enricher.enrich, enricher.endings())
+        parser = Parser(following(source), events, dead, enricher.enrich, enricher.endings)
         wind = winder(settings.kafka, source, source.local_timezone) if source.local_timezone else None
         share = dead_share.DeadShare("parse", source.name, settings.max_dead_share)
         worker.agent(batches(app, raw), f"parse-{source.name}", ParseAgent(worker, parser, wind, share))

@@ -43,16 +43,15 @@ class PartitionWriter:
         self._refused: KafkaError | None = None
         self._offsets: dict[str, int] = {}
         self._abandoned = False
-        self._producer = Producer(
-            kafka.producer_config(
-                settings,
-                partitioner="murmur2_random",
-                transactional_id=transactional_id,
-                transaction_timeout_ms=TRANSACTION_MS,
-                message_timeout_ms=TRANSACTION_MS,
-                queue_buffering_max_messages=QUEUE_RECORDS,
-            )
+        conf = kafka.producer_config(
+            settings,
+            partitioner="murmur2_random",
+            transactional_id=transactional_id,
+            transaction_timeout_ms=TRANSACTION_MS,
+            message_timeout_ms=TRANSACTION_MS,
+            queue_buffering_max_messages=QUEUE_RECORDS,
         )
+        self._producer = Producer({**conf, "log_level": 2})  # as of the outbox's
 
     def take_over(self) -> None:
         """From here on nobody else can write for this partition. Raises TailraceError where Kafka does not let us."""
@@ -74,7 +73,7 @@ class PartitionWriter:
         """
         self._offsets.clear()
         producer = self._producer
-        # The commit fails if any record has. To be told of each one costs a microsecond, and a wait for the interpreter's lock.
+        # The commit fails if any record has. To be told of each one costs 0.3 us, and a wait for the interpreter's lock.
         told = set({output.topic: number for number, output in enumerate(outputs)}.values())
         try:
             producer.begin_transaction()

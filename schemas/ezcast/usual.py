@@ -58,12 +58,16 @@ def _values() -> dict[str, _Values]:
 
 
 def reader(catalogue: Catalogue) -> UsualReader:
-    """Logins are left out: their user agents say more about the client than its address does."""
+    """The functions of the forms are compiled when the first file is read."""
 
     @cache
-    def compiled_writers() -> dict[tuple[str, int], _Write]:
-        forms = [form for forms in catalogue.forms.values() for form in forms if "user_agent" not in form.fields]
-        return {(form.action, len(COLUMNS) + len(form.fields)): _writer(COLUMNS + form.fields, catalogue.types) for form in forms}
+    def compiled_writers() -> dict[tuple[str, int], tuple[_Write, int | None]]:
+        """With each form's function the position of the user agent, which logins have."""
+        forms = [(form.action, COLUMNS + form.fields) for forms in catalogue.forms.values() for form in forms]
+        return {
+            (action, len(names)): (_writer(names, catalogue.types), names.index("user_agent") if "user_agent" in names else None)
+            for action, names in forms
+        }
 
     def of_file(place: Place, clock: LocalClock | None) -> ReadUsual | None:
         if clock is None or place.encoding != "utf-8":
@@ -78,9 +82,10 @@ def reader(catalogue: Catalogue) -> UsualReader:
             if len(_json(text)) != len(value) + 2:  # something is written in another way
                 return None
             parts = text.split(SEPARATOR)
-            write = writers.get((parts[5], len(parts))) if len(parts) > 5 else None
-            if write is None or not parts[1] or canonical_address(parts[2]) is None:
+            found = writers.get((parts[5], len(parts))) if len(parts) > 5 else None
+            if found is None or not parts[1] or canonical_address(parts[2]) is None:
                 return None
+            write, agent = found
             try:
                 seconds, time, fold = clock.resolve(parts[0], offset)
                 opening = write(parts, time, offset, where)
@@ -88,7 +93,8 @@ def reader(catalogue: Catalogue) -> UsualReader:
                 return None
             if fold is not None:
                 return None
-            return Usual(f"{place.file}-{offset}", seconds * 1000, parts[1], parts[5], parts[2], opening.encode())
+            identity, written = f"{place.file}-{offset}", opening.encode()
+            return Usual(identity, seconds * 1000, parts[1], parts[5], parts[2], written, None if agent is None else parts[agent])
 
         return read
 

@@ -316,9 +316,9 @@ def test_an_ending_holds_what_enrichment_adds(tmp_path: Path, monkeypatch: pytes
     robots = tmp_path / "robots.txt"
     robots.write_text("192.0.2.0/24\n")
     enricher = Enricher(sources.build("ezcast", SourceSettings(format="ezcast", robot_networks=str(robots))))
-    ending = enricher.endings()
-    assert ending is not None
     for tags in (["robot_ip", "ignore_ip"], []):
+        ending = enricher.endings()
+        assert ending is not None
         for _ in range(2):  # the second answer comes from the cache
             added = enricher.enrich(Event("a", 0, None, "view_help", {"tags": [], "ip": "192.0.2.7"})).document
             assert json.loads(b"{" + ending(usual("view_help"))) | {"ip": "192.0.2.7"} == added
