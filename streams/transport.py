@@ -67,6 +67,19 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc, unused
         # Nothing is awaited between aiokafka's hand-over and this line, so no rebalance can come between them.
         return self.app.consumer_generation_id, fetched
 
+    async def seek_to_committed(self) -> Mapping[TP, int | None]:
+        return cast(Mapping[TP, int | None], await self.call_thread(self._seek_to_committed))
+
+    async def _seek_to_committed(self) -> Mapping[TP, int | None]:
+        """Where nothing is committed, to the beginning. Left to itself, aiokafka goes on there behind what it has fetched, whether or
+        not that was delivered.
+        """
+        consumer = self._ensure_consumer()
+        committed: Mapping[TP, int | None] = await consumer.seek_to_committed()
+        if fresh := [tp for tp, offset in committed.items() if not offset]:
+            await consumer.seek_to_beginning(*fresh)
+        return committed
+
     def left_group(self) -> BaseException | None:
         """What ended the consumer's part in its group. aiokafka tells it to those who call `getmany`, which Faust does not."""
         coordinator = None if self._consumer is None else self._consumer._coordinator
@@ -108,8 +121,8 @@ class Consumer(stock.Consumer):  # type: ignore[misc, unused-ignore]
                 generation, fetched = await self._thread.fetch(active, 1.0)
                 for tp, records in fetched.items():
                     if not self.flow_active:
-                        # They may be of the assignment that is being prepared. aiokafka has moved on past them, and goes back to
-                        # committed offsets only where there are any: dropped now, they would never be read.
+                        # They may be of the assignment that is being prepared, which aiokafka has read past. Dropped now, they would be
+                        # lost if what follows them is committed before that assignment is sought anew.
                         await self.wait(self.can_resume_flow)
                     if generation != self.app.consumer_generation_id or self.should_stop:
                         break  # of an assignment that is over: what follows starts from the committed offsets
