@@ -77,7 +77,7 @@ def test_after_the_state_folder_is_lost_nothing_is_sent_again_and_nothing_is_lef
     (logs / "b.trace").write_bytes(event(1000) + event(1001))
     (logs / "c.trace").write_bytes(event(2000))
     plan = ship(config, "--dry-run", "--recover")
-    assert "3 of 3 files have something to ship: 92 B" in plan.stdout, plan.output
+    assert "3 of 3 files with something to ship: 92 B" in plan.stdout, plan.output
     assert not (tmp_path / "state").exists()
     assert ship(config, "--once", "--recover").exit_code == 0
     records = read_topic(settings, "ezcast", "raw")
