@@ -8,6 +8,7 @@ import csv
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Set
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -215,20 +216,26 @@ def _renamed(names: dict[str, str]) -> Split:
         if isinstance(record, _Refusal):
             return record
         for old, path, new in paths:
-            holder, name = (record, old) if old in record else (_inner(record, path[:-1]), path[-1])
-            if name in holder and new not in record:
-                record[new] = holder.pop(name)
+            if new not in record:
+                with suppress(KeyError):
+                    record[new] = _take_out(record, [old] if old in record else path)
         return record
 
     return split
 
 
-def _inner(record: Document, path: list[str]) -> Document:
-    """The object at the end of a path of names; an empty one where there is none."""
-    for name in path:
-        found = record.get(name)
-        record = found if isinstance(found, dict) else {}
-    return record
+def _take_out(record: Document, path: list[str]) -> Any:
+    """The value at the end of a path of names, taken out with the objects that are empty then. Raises KeyError where there is none."""
+    name, *rest = path
+    if not rest:
+        return record.pop(name)
+    inner = record[name]
+    if not isinstance(inner, dict):
+        raise KeyError(name)
+    value = _take_out(inner, rest)
+    if not inner:
+        del record[name]
+    return value
 
 
 def _storable(value: Any, depth: int = 20) -> Any:

@@ -304,7 +304,7 @@ def test_json_fields_get_the_names_that_the_block_gives_them() -> None:
         "user_id": 7,
         "ip": "192.0.2.7",
         "c": 1,
-        "user": {"name": "ann", "address": {}},
+        "user": {"name": "ann"},
         **ENVELOPE,
     }
 
@@ -314,6 +314,12 @@ def test_json_fields_get_the_names_that_the_block_gives_them() -> None:
 )
 def test_json_fields_stay_where_they_are_when_there_is_nothing_to_rename(record: bytes, kept: dict[str, object]) -> None:
     assert event(make(format="json", rename={"user.id": "who"}), record).document == {**kept, **ENVELOPE}
+
+
+def test_an_object_whose_fields_all_have_other_names_is_gone() -> None:
+    rename = {"user.id": "who", "user.address.ip": "ip"}
+    found = event(make(format="json", rename=rename), b'{"user": {"id": 1, "address": {"ip": "192.0.2.7"}}, "empty": {}}')
+    assert found.document == {"who": 1, "ip": "192.0.2.7", "empty": {}, **ENVELOPE}
 
 
 def test_a_record_cannot_say_what_its_session_says() -> None:
