@@ -164,7 +164,10 @@ class Reader:
             self._ahead = content.pread(HEAD_BYTES, self.position)
         self.close()
         self._content = content
-        self._note_consumed(content)
+        # To look at its beginning may have decompressed all of it, but nothing was read of it yet.
+        self._packed_consumed = 0 if content.is_packed else None
+        self.ends_early = content.ends_early
+        self.is_short = self.at_end = False
 
     def take_as_read(self, consumed: int, signature: Signature) -> None:
         """The file, which is not opened, is compressed, has `consumed` bytes on the disk, and holds nothing after the offset."""

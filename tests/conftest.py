@@ -42,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Settings in the caller's environment must not change what a test sees, nor must a shell that started this in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # such a shell has it ignored, which processes under test would inherit
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # likewise nohup
     hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no defect
     hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
     hypothesis.settings.load_profile("tests")

@@ -62,6 +62,17 @@ def test_35_a_file_compressed_when_it_was_half_read_goes_on_where_it_was(ship: S
 
 
 @pytest.mark.servers
+def test_35_more_compressed_files_than_may_be_open_are_all_read(ship: Ship, logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Identifying a small one decompresses all of it, which is not to have read it."""
+    for limited in ("producers.registry.MAX_OPEN", "producers.ship.MAX_OPEN"):
+        monkeypatch.setattr(limited, 4)
+    for number in range(12):
+        (logs / f"a.log.{number}.gz").write_bytes(gzip.compress(lines(10 * number, 10 * number + 10)))
+    with ship.running(make_source(logs / "a.log*", start=None)):
+        shipped(ship, lines(0, 120))
+
+
+@pytest.mark.servers
 @pytest.mark.parametrize("cut", [1, 5, 2000, -4])
 def test_36_a_compressed_file_that_is_still_being_written_is_completed_later(ship: Ship, logs: Path, cut: int) -> None:
     """Cut in its header, data and footer."""

@@ -5,6 +5,7 @@ in any order, or a real topic, says which have come. `--hypothesis-profile long`
 """
 
 import gzip
+import math
 import os
 import shutil
 import tempfile
@@ -67,6 +68,7 @@ class Files(RuleBasedStateMachine):
         self.store = Store(self.folder / "state")
         source = make_source(self.folder / "*.log*", name="model", start=None)
         self.shipper = Shipper([source], "host", self.topic, self.store, once=False)  # type: ignore[arg-type]
+        self.shipper._close_inactive_s = math.inf  # files are closed by a rule, not by how long this machine has been up
 
     def end(self) -> None:
         for file in self.shipper._registry.files:
@@ -89,10 +91,8 @@ class Files(RuleBasedStateMachine):
 
     @rule()
     def close_idle_files(self) -> None:
-        """As where many files need room."""
-        for file in self.shipper._registry.files:
-            if file.reader.is_open and file.reader.at_end and not file.gone:
-                file.reader.close()
+        """As those that have not grown for an hour, and where many files need room."""
+        self.shipper._opener.close_inactive(math.inf)
 
     @rule(which=st.sets(st.integers(0, 5)))
     def deliver(self, which: set[int]) -> None:
@@ -313,6 +313,24 @@ def _content(path: Path) -> bytes:
 
 def test_acknowledged_in_any_order() -> None:
     run_state_machine_as_test(lambda: Files(Topic), settings=checks(stateful_step_count=30))
+
+
+def test_35_lines_that_nobody_saw_before_a_resting_file_was_compressed_are_read() -> None:
+    """What has rested is closed; its compressed form is found, and closed once more before it is read."""
+    files = Files(Topic)
+    files.write_lines(1)
+    files.look()
+    files.rotate()
+    files.write_lines(1)
+    files.writer_opens_anew()
+    plain = files.folder / "a.log.1"
+    (files.folder / "a.log.1.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    files.close_idle_files()
+    plain.unlink()
+    for _ in range(2):
+        files.scan()
+        files.close_idle_files()
+    files.teardown()
 
 
 def test_35_a_copy_that_is_compressed_at_once_is_known_before_enough_of_it_is_there() -> None:
