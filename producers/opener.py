@@ -75,5 +75,8 @@ class Opener:
 
 
 def _is_idle(tailed: TailedFile) -> bool:
-    """Whether nothing is lost by closing it: what is deleted or renamed away is to be read from the descriptor."""
-    return tailed.reader.is_short and not tailed.gone and not tailed.reader.waits
+    """Whether nothing is lost by closing it: what is deleted or renamed away is to be read from the descriptor, noticed or not."""
+    reader = tailed.reader
+    if not reader.is_open or not reader.is_short or tailed.gone or reader.waits:
+        return False
+    return os.fstat(reader.fileno()).st_nlink > 0
