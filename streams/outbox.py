@@ -68,8 +68,8 @@ class Outbox:
             queue_buffering_max_kbytes=QUEUE_KIB,
         )
         # It would be heard when something is sent next, minutes late: its errors are raised, and `outage` tells when Kafka is away.
-        quiet = {"log_level": 2}
-        self._producer = Producer({**conf, **quiet, "on_delivery": self._undelivered, "delivery.report.only.error": True})
+        conf["log_level"] = 2
+        self._producer = Producer({**conf, "on_delivery": self._undelivered, "delivery.report.only.error": True})
         self._handed_over: list[Callable[[], None]] = []
         """What runs when Kafka holds everything."""
         self._since = 0.0

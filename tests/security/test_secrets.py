@@ -58,9 +58,9 @@ def test_running_processes_and_their_settings_tell_no_secret(stage: Stage) -> No
 
 def test_a_defect_tells_no_secret(stage: Stage) -> None:
     stage.extra = in_variables("sink", stage)
-    (stage.folder / "sitecustomize.py").write_text("import sinks.cli\nsinks.cli.Sink.run = None\n")
+    (stage.folder / "sitecustomize.py").write_text("import sinks.cli\nsinks.cli.Sink._take = None\n")
     broken = stage.start("sink", PYTHONPATH=str(stage.folder))
-    assert broken.end() != 0, "1; SIGSEGV where the interpreter's end meets a client of Kafka that nobody has closed"
+    assert broken.end() == 1
     assert "Traceback" in broken.said
     assert SECRET not in broken.said
 
